@@ -32,11 +32,10 @@ LogMessage::LogMessage(const char* file, int line, LogSeverity severity)
 LogMessage::~LogMessage() {
   if (severity_ >= min_severity) {
     const char* slash = std::strrchr(file_, '/');
-    const std::string text =
-        absl::StrCat(std::string(1, "IWEF"[static_cast<int>(severity_)]),
-                     absl::FormatTime("%m%d %H:%M:%E3S", absl::Now(), absl::UTCTimeZone()), " ",
-                     ProcessName(), "[", getpid(), "] ", slash ? slash + 1 : file_, ":", line_,
-                     "] ", stream_.str(), "\n");
+    const std::string text = absl::StrCat(
+        std::string(1, "IWEF"[static_cast<int>(severity_)]),
+        absl::FormatTime("%m%d %H:%M:%E3S", absl::Now(), absl::UTCTimeZone()), " ", ProcessName(),
+        "[", getpid(), "] ", slash ? slash + 1 : file_, ":", line_, "] ", stream_.str(), "\n");
     // A log line that cannot be written has nowhere to be reported.
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
   }

@@ -49,12 +49,11 @@ struct LogVoidify {
   ::tandem::LogMessage(__FILE__, __LINE__, ::tandem::LogSeverity::severity).stream()
 
 // A broken invariant is a programmer's error: prints the condition and aborts.
-#define CHECK(condition)                       \
-  (condition) ? static_cast<void>(0)           \
-              : ::tandem::LogVoidify() &       \
-                    (LOG(FATAL) << "Check failed: " #condition " ")
-#define CHECK_OK(expr)                                              \
-  do {                                                              \
-    const absl::Status tandem_check_status = (expr);                \
+#define CHECK(condition)             \
+  (condition) ? static_cast<void>(0) \
+              : ::tandem::LogVoidify() & (LOG(FATAL) << "Check failed: " #condition " ")
+#define CHECK_OK(expr)                                                 \
+  do {                                                                 \
+    const absl::Status tandem_check_status = (expr);                   \
     CHECK(tandem_check_status.ok()) << tandem_check_status.ToString(); \
   } while (false)
