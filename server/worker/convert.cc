@@ -30,13 +30,13 @@ SamplingParams FromProto(const v1::SamplingParams& message) {
   return params;
 }
 
-absl::Status CopyTokens(const google::protobuf::RepeatedField<uint32_t>& ids, absl::string_view field,
-                        int vocab_size, std::vector<TokenId>& tokens) {
+absl::Status CopyTokens(const google::protobuf::RepeatedField<uint32_t>& ids,
+                        absl::string_view field, int vocab_size, std::vector<TokenId>& tokens) {
   tokens.reserve(ids.size());
   for (uint32_t id : ids) {
     if (id >= static_cast<uint32_t>(vocab_size)) {
-      return absl::InvalidArgumentError(absl::StrCat(field, " has token id ", id,
-                                                     " outside the vocabulary of ", vocab_size));
+      return absl::InvalidArgumentError(
+          absl::StrCat(field, " has token id ", id, " outside the vocabulary of ", vocab_size));
     }
     tokens.push_back(static_cast<TokenId>(id));
   }
@@ -64,8 +64,8 @@ absl::StatusOr<Request> FromProto(const v1::EngineRequest& message, int vocab_si
 
 absl::StatusOr<KvLayout> FromProto(const v1::KvLayoutInfo& message) {
   if (message.version() != KvLayout::kVersion) {
-    return absl::FailedPreconditionError(absl::StrCat("KV layout version ", message.version(),
-                                                      ", expected ", KvLayout::kVersion));
+    return absl::FailedPreconditionError(
+        absl::StrCat("KV layout version ", message.version(), ", expected ", KvLayout::kVersion));
   }
   KvLayout layout{.num_layers = message.num_layers(),
                   .num_kv_heads = message.num_kv_heads(),

@@ -12,7 +12,8 @@
 
 namespace tandem {
 
-// INVALID_ARGUMENT names the field. Token ids and sampling parameters are checked against the vocabulary.
+// INVALID_ARGUMENT names the field. Token ids and sampling parameters are checked against the
+// vocabulary.
 absl::StatusOr<Request> FromProto(const v1::EngineRequest& message, int vocab_size);
 absl::StatusOr<KvLayout> FromProto(const v1::KvLayoutInfo& message);
 

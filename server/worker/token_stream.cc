@@ -37,8 +37,8 @@ void TokenStream::Close(const grpc::Status& status) {
   Advance();
 }
 
-// Starts the next operation if none is under way. gRPC never runs a reactor's callback inside Start..., so
-// holding the mutex over it is safe.
+// Starts the next operation if none is under way. gRPC never runs a reactor's callback inside
+// Start..., so holding the mutex over it is safe.
 void TokenStream::Advance() {
   if (writing_ || finished_) return;
   if (!queue_.empty() && !cancelled_) {

@@ -13,15 +13,15 @@
 
 namespace tandem {
 
-// Lives until gRPC has finished with the call and its owners have let go. The queue is bounded by the
-// request's max_tokens.
+// Lives until gRPC has finished with the call and its owners have let go. The queue is bounded by
+// the request's max_tokens.
 class TokenStream : public grpc::ServerWriteReactor<v1::TokenEvent>,
                     public std::enable_shared_from_this<TokenStream> {
  public:
   static std::shared_ptr<TokenStream> Create();
 
-  // Called once, from gRPC's thread, when the client has cancelled or gone before Finish; at once where that
-  // has happened already. Must not block.
+  // Called once, from gRPC's thread, when the client has cancelled or gone before Finish; at once
+  // where that has happened already. Must not block.
   void OnAbandoned(std::function<void()> callback);
 
   void Send(v1::TokenEvent event);
@@ -36,7 +36,8 @@ class TokenStream : public grpc::ServerWriteReactor<v1::TokenEvent>,
   void Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Mutex mutex_;
-  std::deque<v1::TokenEvent> queue_ ABSL_GUARDED_BY(mutex_);  // front is being written while writing_
+  std::deque<v1::TokenEvent> queue_
+      ABSL_GUARDED_BY(mutex_);  // front is being written while writing_
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
