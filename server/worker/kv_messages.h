@@ -1,5 +1,5 @@
-// Messages of the PullKv stream as raw gRPC byte buffers: control in protobuf, KV as frames that point into
-// the pool.
+// Messages of the PullKv stream as raw gRPC byte buffers: control in protobuf, KV as frames that
+// point into the pool.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -13,8 +13,8 @@
 
 namespace tandem {
 
-// Largest payload of one frame. 1-2 MiB messages moved most over loopback; smaller ones leave the reader
-// less to copy before the next layer.
+// Largest payload of one frame. 1-2 MiB messages moved most over loopback; smaller ones leave the
+// reader less to copy before the next layer.
 constexpr int64_t kMaxFramePayloadBytes = 1 << 20;
 
 // Source -> puller, control: "TKVE" and a KvEvent.
@@ -27,8 +27,8 @@ absl::StatusOr<v1::KvEvent> DecodeKvEvent(const grpc::ByteBuffer& message);
 grpc::ByteBuffer EncodePullKvRequest(const v1::PullKvRequest& request);
 absl::StatusOr<v1::PullKvRequest> DecodePullKvRequest(const grpc::ByteBuffer& message);
 
-// A frame whose payload stays where it is: `runs` must be mapped until gRPC has sent the message. What is
-// overwritten meanwhile is found by the checksum.
+// A frame whose payload stays where it is: `runs` must be mapped until gRPC has sent the message.
+// What is overwritten meanwhile is found by the checksum.
 grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
                                absl::Span<const absl::Span<const uint8_t>> runs);
 

@@ -38,7 +38,8 @@ absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
   if (kv_ == nullptr) return absl::FailedPreconditionError("the first message must be a Pull");
   if (request.has_ready()) {
     if (ready_) return absl::FailedPreconditionError("a second Ready");
-    if (request.ready().token_begin() < 0) return absl::InvalidArgumentError("negative token_begin");
+    if (request.ready().token_begin() < 0)
+      return absl::InvalidArgumentError("negative token_begin");
     ready_ = true;
     std::fill(queued_tokens_.begin(), queued_tokens_.end(), request.ready().token_begin());
   } else if (request.has_resend()) {
@@ -50,10 +51,11 @@ absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
       return absl::InvalidArgumentError(
           absl::StrCat("a Resend of what was not sent: ", resend.ShortDebugString()));
     }
-    queue_.push_front({.layer = resend.layer(),
-                       .component = resend.component() == 0 ? KvComponent::kKeys : KvComponent::kValues,
-                       .token_begin = resend.token_begin(),
-                       .token_end = resend.token_end()});
+    queue_.push_front(
+        {.layer = resend.layer(),
+         .component = resend.component() == 0 ? KvComponent::kKeys : KvComponent::kValues,
+         .token_begin = resend.token_begin(),
+         .token_end = resend.token_end()});
     complete_sent_ = false;
   } else if (request.has_done()) {
     released_ = true;
@@ -67,8 +69,8 @@ absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
 
 absl::Status KvSourceCall::OnPull(const v1::PullKvRequest::Pull& pull) {
   if (pull.source_epoch() != context_.epoch) {
-    return absl::FailedPreconditionError(absl::StrCat("epoch ", pull.source_epoch(),
-                                                      " has ended; this worker's is ", context_.epoch));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "epoch ", pull.source_epoch(), " has ended; this worker's is ", context_.epoch));
   }
   ASSIGN_OR_RETURN(const KvLayout puller, FromProto(pull.layout()));
   RETURN_IF_ERROR(puller.CheckCanReceive(context_.cache->layout()));
@@ -156,7 +158,8 @@ bool KvSourceCall::NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer&
 // Cuts what has been stored since the last call into ranges of one frame each.
 void KvSourceCall::QueueStored(const OutgoingKv::Snapshot& kv) {
   const int64_t token_bytes = context_.cache->layout().TokenBytes();
-  const int max_tokens = static_cast<int>(std::max<int64_t>(1, kMaxFramePayloadBytes / token_bytes));
+  const int max_tokens =
+      static_cast<int>(std::max<int64_t>(1, kMaxFramePayloadBytes / token_bytes));
   for (size_t layer = 0; layer < queued_tokens_.size(); ++layer) {
     while (queued_tokens_[layer] < kv.layer_tokens[layer]) {
       const int begin = queued_tokens_[layer];

@@ -1,4 +1,5 @@
-// Prefill worker's end of one PullKv stream: sends a prompt's KV layer by layer while it is being computed.
+// Prefill worker's end of one PullKv stream: sends a prompt's KV layer by layer while it is being
+// computed.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
