@@ -7,7 +7,6 @@
 #include "engine/core/batch.h"
 #include "engine/core/kv_layout.h"
 #include "engine/core/request.h"
-#include "grpcpp/support/status.h"
 #include "proto/worker.pb.h"
 
 namespace tandem {
@@ -21,9 +20,5 @@ v1::KvLayoutInfo ToProto(const KvLayout& layout);
 v1::SampledToken ToProto(const SampledToken& token);
 v1::PromptLogprob ToProto(const PromptLogprob& logprob);
 v1::FinishReason ToProto(FinishReason reason);
-
-// The canonical codes are the same numbers on both sides.
-grpc::Status ToGrpc(const absl::Status& status);
-absl::Status FromGrpc(const grpc::Status& status);
 
 }  // namespace tandem

@@ -6,6 +6,7 @@
 
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
+#include "server/grpc_status.h"
 #include "server/worker/convert.h"
 #include "server/worker/kv_messages.h"
 

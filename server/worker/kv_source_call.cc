@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
+#include "server/grpc_status.h"
 #include "server/worker/convert.h"
 #include "server/worker/kv_messages.h"
 

@@ -4,6 +4,7 @@
 
 #include "absl/time/clock.h"
 #include "engine/core/log.h"
+#include "server/grpc_status.h"
 #include "server/worker/convert.h"
 
 namespace tandem {
@@ -54,6 +55,11 @@ void TokenEventWriter::Write(absl::Span<const Event> events, absl::Time now) {
   if (IsTerminal(last.kind)) stream_->Close(grpc::Status::OK);
 }
 
+void PrefillSession::OnRefused(const absl::Status& status) {
+  stream_->Close(ToGrpc(status));
+  kv_->Fail(status);
+}
+
 void PrefillSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
   writer_.Write(events, now);
   const Event& last = events.back();
@@ -73,11 +79,18 @@ void PrefillSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
 
 void DecodeSession::StartPull(const KvPull& pull, const std::shared_ptr<grpc::Channel>& channel) {
   absl::MutexLock lock(&mutex_);
+  if (pull_cancelled_) return;
   puller_ = KvPuller::Start(pull, channel, shared_from_this());
+}
+
+void DecodeSession::OnRefused(const absl::Status& status) {
+  stream_->Close(ToGrpc(status));
+  CancelPull();
 }
 
 void DecodeSession::CancelPull() {
   absl::MutexLock lock(&mutex_);
+  pull_cancelled_ = true;
   if (puller_ != nullptr) puller_->Cancel();
 }
 

@@ -36,13 +36,15 @@ class PrefillSession : public RequestSink {
  public:
   PrefillSession(std::shared_ptr<TokenStream> stream, std::shared_ptr<OutgoingKv> kv,
                  absl::Time accepted)
-      : writer_(std::move(stream), accepted), kv_(std::move(kv)) {}
+      : writer_(stream, accepted), stream_(std::move(stream)), kv_(std::move(kv)) {}
 
+  void OnRefused(const absl::Status& status) override;
   void OnEvents(absl::Span<const Event> events, absl::Time now) override;
   void OnLayerStored(int layer, int num_tokens) override { kv_->SetLayerTokens(layer, num_tokens); }
 
  private:
   TokenEventWriter writer_;
+  const std::shared_ptr<TokenStream> stream_;
   const std::shared_ptr<OutgoingKv> kv_;
 };
 
@@ -59,13 +61,12 @@ class DecodeSession : public RequestSink,
         id_(id),
         attempt_(attempt) {}
 
-  // Begins to pull. Before the request is submitted.
+  // Begins to pull, unless the request has ended already. After it was submitted, so that what the
+  // source says reaches the scheduler after the request.
   void StartPull(const KvPull& pull, const std::shared_ptr<grpc::Channel>& channel);
 
-  // The client has gone, or the scheduler refused the request.
-  void CancelPull();
-
   // RequestSink, on the loop's thread.
+  void OnRefused(const absl::Status& status) override;
   void OnEvents(absl::Span<const Event> events, absl::Time now) override;
 
   // KvPullListener.
@@ -76,6 +77,8 @@ class DecodeSession : public RequestSink,
   void OnEnded() override;
 
  private:
+  void CancelPull();
+
   TokenEventWriter writer_;  // loop thread
   const std::shared_ptr<TokenStream> stream_;
   StepLoop* const loop_;
@@ -84,6 +87,7 @@ class DecodeSession : public RequestSink,
 
   absl::Mutex mutex_;
   std::shared_ptr<KvPuller> puller_ ABSL_GUARDED_BY(mutex_);  // until OnEnded
+  bool pull_cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace tandem

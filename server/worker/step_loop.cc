@@ -96,7 +96,7 @@ void StepLoop::Accept(Submission& submission, absl::Time now) {
   if (status.ok()) {
     sinks_[id] = Entry{attempt, std::move(submission.sink)};
   } else {
-    submission.on_refused(status);
+    submission.sink->OnRefused(status);
   }
 }
 

@@ -23,6 +23,9 @@ class RequestSink {
  public:
   virtual ~RequestSink() = default;
 
+  // The scheduler did not accept the request; nothing else will be called.
+  virtual void OnRefused(const absl::Status& status) = 0;
+
   // Consecutive events of the request, such as a token and the end that it brought. After a
   // terminal event nothing follows.
   virtual void OnEvents(absl::Span<const Event> events, absl::Time now) = 0;
@@ -62,13 +65,11 @@ class StepLoop {
   void Stop();
 
   // Thread-safe. A new request: adds it to the scheduler (Add, or Expect if `expect`) with `sink`
-  // for its events; `on_refused` instead if it is not accepted. RESOURCE_EXHAUSTED when the inbox
-  // is full.
+  // for its events. RESOURCE_EXHAUSTED when the inbox is full; the sink then hears nothing.
   struct Submission {
     Request request;
     bool expect = false;
     std::shared_ptr<RequestSink> sink;
-    std::function<void(const absl::Status&)> on_refused;
   };
   absl::Status Submit(Submission submission);
 

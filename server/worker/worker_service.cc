@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "engine/core/status_macros.h"
+#include "server/grpc_status.h"
 #include "server/worker/convert.h"
 #include "server/worker/kv_messages.h"
 #include "server/worker/request_session.h"
@@ -68,10 +69,7 @@ absl::Status WorkerService::Submit(const v1::EngineRequest& message, uint64_t ep
   const RequestId id = request.id;
   const uint32_t attempt = request.attempt;
   RETURN_IF_ERROR(options_.loop->Submit(
-      {.request = std::move(request),
-       .expect = expect,
-       .sink = std::move(sink),
-       .on_refused = [stream](const absl::Status& status) { stream->Close(ToGrpc(status)); }}));
+      {.request = std::move(request), .expect = expect, .sink = std::move(sink)}));
   stream->OnAbandoned([this, id, attempt] { PostAbort(id, attempt); });
   return absl::OkStatus();
 }
