@@ -3,6 +3,7 @@
 #pragma once
 
 #include <grpcpp/grpcpp.h>
+#include <grpcpp/support/client_callback.h>
 
 #include <deque>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "absl/time/time.h"
 #include "engine/core/ids.h"
 #include "engine/kv/kv_cache.h"
+#include "proto/worker.pb.h"
 #include "server/worker/kv_counters.h"
 #include "server/worker/kv_receipt.h"
 #include "server/worker/task_thread.h"

@@ -10,6 +10,7 @@
 
 namespace tandem {
 
+struct KvFrameHeader;
 struct KvPull;
 
 // One thread at a time.
@@ -38,6 +39,8 @@ class KvReceipt {
   int64_t bytes() const { return bytes_; }
 
  private:
+  absl::Status CheckIdentity(const KvFrameHeader& header) const;
+
   const KvPull& pull_;
   const std::vector<BlockId> block_table_;
   const int num_tokens_;

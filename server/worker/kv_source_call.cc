@@ -177,15 +177,15 @@ grpc::ByteBuffer KvSourceCall::MakeFrame(const OutgoingKv::Snapshot& kv, const R
   const KvLayout& layout = context_.cache->layout();
   const KvFrameHeader header{
       .request_id = id_.value(),
-      .attempt = attempt_,
       .epoch = context_.epoch,
+      .attempt = attempt_,
       .layer = static_cast<uint32_t>(range.layer),
       .component = range.component,
       .dtype = layout.dtype,
       .token_begin = static_cast<uint32_t>(range.token_begin),
       .token_end = static_cast<uint32_t>(range.token_end),
       .head_begin = 0,
-      .head_end = static_cast<uint32_t>(layout.num_kv_heads),
+      .head_end = static_cast<uint16_t>(layout.num_kv_heads),
   };
   context_.counters->bytes_sent += layout.TokenBytes() * (range.token_end - range.token_begin);
   return EncodeKvFrame(header, context_.cache->Read(range.layer, range.component, kv.block_table,

@@ -11,6 +11,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/kv/kv_cache.h"
+#include "proto/worker.pb.h"
 #include "server/worker/kv_counters.h"
 #include "server/worker/outgoing_kv.h"
 #include "server/worker/step_loop.h"

@@ -16,6 +16,7 @@
 #include "server/worker/outgoing_kv.h"
 #include "server/worker/step_loop.h"
 #include "server/worker/task_thread.h"
+#include "server/worker/token_stream.h"
 
 namespace tandem {
 
