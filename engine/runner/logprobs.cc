@@ -7,13 +7,24 @@
 namespace tandem {
 namespace {
 
-// log(sum(exp(logits))): what a logit lacks to its log-probability.
-double LogSumExp(absl::Span<const float> logits) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (float logit : logits) sum += std::exp(logit - largest);
-  return largest + std::log(sum);
-}
+// log(softmax(logits)), one element at a time: (logit - largest) - log(sum(exp(logits - largest))).
+class LogSoftmax {
+ public:
+  explicit LogSoftmax(absl::Span<const float> logits)
+      : largest_(*std::max_element(logits.begin(), logits.end())) {
+    double sum = 0;
+    for (float logit : logits) sum += std::exp(logit - largest_);
+    log_sum_ = std::log(sum);
+  }
+
+  float operator()(float logit) const {
+    return static_cast<float>((double{logit} - largest_) - log_sum_);
+  }
+
+ private:
+  float largest_;
+  double log_sum_;
+};
 
 // The `count` best of `logits`, best first: one pass with a heap of that size, whose top is the
 // worst kept.
@@ -41,13 +52,13 @@ std::vector<TokenLogprob> LargestLogits(absl::Span<const float> logits, size_t c
 }  // namespace
 
 SampledToken ScoreToken(absl::Span<const float> logits, TokenId token, int num_top) {
-  const double log_sum = LogSumExp(logits);
+  const LogSoftmax log_softmax(logits);
   SampledToken scored;
   scored.token = token;
-  scored.logprob = static_cast<float>(logits[token] - log_sum);
+  scored.logprob = log_softmax(logits[token]);
   scored.top = LargestLogits(logits, std::min<size_t>(std::max(num_top, 0), logits.size()));
   for (TokenLogprob& alternative : scored.top) {
-    alternative.logprob = static_cast<float>(alternative.logprob - log_sum);
+    alternative.logprob = log_softmax(alternative.logprob);
   }
   return scored;
 }
