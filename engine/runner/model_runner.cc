@@ -7,7 +7,6 @@
 #include "engine/core/status_macros.h"
 #include "engine/runner/kv_pool_plan.h"
 #include "engine/runner/logprobs.h"
-#include "engine/runner/sampler.h"
 
 namespace tandem {
 namespace {
@@ -39,10 +38,10 @@ absl::Status CheckOptions(const RunnerOptions& options) {
 
 // Puts what the logits say into the row's output: its next token, or how likely the prompt was.
 absl::Status UseLogits(const BatchRow& row, const LogitUse& use, absl::Span<const float> logits,
-                       RowOutput& output) {
+                       Sampler& sampler, RowOutput& output) {
   if (use.sample) {
     ASSIGN_OR_RETURN(SampledToken sampled,
-                     SampleToken(logits, row.tokens, row.num_prompt_tokens, *row.sampling));
+                     sampler.Sample(logits, row.tokens, row.num_prompt_tokens, *row.sampling));
     output.tokens.push_back(std::move(sampled));
     return absl::OkStatus();
   }
@@ -124,7 +123,7 @@ absl::StatusOr<StepOutput> ModelRunner::Run(const Batch& batch) {
         RowOutput& result = output.rows[use.row];
         if (!result.status.ok()) return;
         result.status =
-            Annotate(UseLogits(row, use, logits, result),
+            Annotate(UseLogits(row, use, logits, sampler_, result),
                      absl::StrCat("request_id=", row.request.value(), " position=", use.position));
       });
   return output;

@@ -16,6 +16,7 @@
 #include "engine/kernels/ops.h"
 #include "engine/kv/kv_cache.h"
 #include "engine/model/transformer.h"
+#include "engine/runner/sampler.h"
 #include "engine/runner/step_builder.h"
 #include "engine/weights/model_weights.h"
 
@@ -68,6 +69,7 @@ class ModelRunner {
   const std::unique_ptr<Transformer> transformer_;
   const StepLimits limits_;
   const int max_batch_tokens_;
+  Sampler sampler_;
   LayerDoneCallback layer_done_;  // set before the first step
 };
 

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
+#include "absl/base/casts.h"
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
 #include "engine/runner/logit_adjustments.h"
 #include "engine/runner/logprobs.h"
 #include "engine/runner/philox.h"
-#include "engine/runner/token_filter.h"
 
 namespace tandem {
 namespace {
@@ -17,8 +18,17 @@ namespace {
 constexpr float kGreedyTemperature = 1e-5f;
 constexpr float kLowestTemperature = 1e-2f;
 
+// The lowest id among equal ones.
 TokenId ArgMax(absl::Span<const float> logits) {
-  return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  size_t best = 0;
+  float largest = logits[0];
+  for (size_t i = 1; i < logits.size(); ++i) {
+    if (logits[i] > largest) {
+      largest = logits[i];
+      best = i;
+    }
+  }
+  return static_cast<TokenId>(best);
 }
 
 // The candidate whose share of [0, 1), in the order given, contains `uniform`.
@@ -36,27 +46,32 @@ TokenId Draw(absl::Span<const Candidate> candidates, double uniform) {
 }  // namespace
 
 absl::Status CheckFinite(absl::Span<const float> logits) {
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (!std::isfinite(logits[i])) {
-      return absl::InternalError(absl::StrCat("logit of token ", i, " is ", logits[i]));
-    }
+  // Ordered as integers, magnitudes stand below infinity, which stands below every NaN: one pass
+  // without a branch, which runs on every row.
+  uint32_t largest = 0;
+  for (float logit : logits) {
+    largest = std::max(largest, absl::bit_cast<uint32_t>(logit) & 0x7fffffffu);
   }
-  return absl::OkStatus();
+  constexpr uint32_t kInfinity = 0x7f800000u;
+  if (largest < kInfinity) return absl::OkStatus();
+  const auto bad = std::find_if_not(logits.begin(), logits.end(),
+                                    [](float logit) { return std::isfinite(logit); });
+  return absl::InternalError(absl::StrCat("logit of token ", bad - logits.begin(), " is ", *bad));
 }
 
-absl::StatusOr<SampledToken> SampleToken(absl::Span<const float> logits,
-                                         absl::Span<const TokenId> tokens, int num_prompt_tokens,
-                                         const SamplingParams& params) {
+absl::StatusOr<SampledToken> Sampler::Sample(absl::Span<const float> logits,
+                                             absl::Span<const TokenId> tokens,
+                                             int num_prompt_tokens, const SamplingParams& params) {
   RETURN_IF_ERROR(CheckFinite(logits));
-  std::vector<float> adjusted(logits.begin(), logits.end());
+  adjusted_.assign(logits.begin(), logits.end());
   AdjustLogits(params, tokens.first(num_prompt_tokens), tokens.subspan(num_prompt_tokens),
-               absl::MakeSpan(adjusted));
-  TokenId token = ArgMax(adjusted);
-  if (!std::isfinite(adjusted[token])) {
+               absl::MakeSpan(adjusted_));
+  TokenId token = ArgMax(adjusted_);
+  if (!std::isfinite(adjusted_[token])) {
     return absl::InvalidArgumentError(absl::StrCat(
         "min_tokens, logit_bias and repetition_penalty leave no token with a finite logit: the "
         "largest is ",
-        adjusted[token]));
+        adjusted_[token]));
   }
   if (params.temperature >= kGreedyTemperature) {
     TokenFilterParams filter;
@@ -64,8 +79,8 @@ absl::StatusOr<SampledToken> SampleToken(absl::Span<const float> logits,
     filter.min_p = params.min_p;
     filter.top_k = params.top_k;
     filter.top_p = params.top_p;
-    token = Draw(FilterTokens(adjusted, filter),
-                 UniformDraw(params.seed, params.sample_index, tokens.size()));
+    FilterTokens(adjusted_, filter, candidates_);
+    token = Draw(candidates_, UniformDraw(params.seed, params.sample_index, tokens.size()));
   }
   if (params.num_logprobs >= 0) return ScoreToken(logits, token, params.num_logprobs);
   SampledToken sampled;

@@ -64,8 +64,8 @@ void KeepNucleus(float top_p, std::vector<Candidate>& candidates) {
 
 }  // namespace
 
-std::vector<Candidate> FilterTokens(absl::Span<const float> logits,
-                                    const TokenFilterParams& params) {
+void FilterTokens(absl::Span<const float> logits, const TokenFilterParams& params,
+                  std::vector<Candidate>& candidates) {
   const float largest = *std::max_element(logits.begin(), logits.end());
   float threshold = -std::numeric_limits<float>::infinity();
   if (params.min_p > 0) threshold = largest + params.temperature * std::log(params.min_p);
@@ -73,14 +73,13 @@ std::vector<Candidate> FilterTokens(absl::Span<const float> logits,
     // The k-th of all tokens is the k-th of min-p's survivors, or below them all.
     threshold = std::max(threshold, TopKThreshold(logits, params.top_k));
   }
-  std::vector<Candidate> candidates;
+  candidates.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     if (logits[i] < threshold) continue;
     const float weight = std::exp((logits[i] - largest) / params.temperature);
     if (weight > 0) candidates.push_back({static_cast<TokenId>(i), weight});
   }
   if (params.top_p < 1) KeepNucleus(params.top_p, candidates);
-  return candidates;
 }
 
 }  // namespace tandem

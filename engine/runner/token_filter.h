@@ -21,14 +21,16 @@ struct Candidate {
   float weight = 0;
 };
 
-// The tokens that pass every filter, in order of their ids. With p = softmax(logits / temperature):
+// Finds the tokens that pass every filter, in order of their ids. With p = softmax(logits /
+// temperature):
 // - min-p keeps p[i] >= min_p * max(p);
 // - top-k keeps what is not smaller than the k-th largest logit, so equal ones may exceed k;
 // - top-p keeps the likeliest of what is left (equal ones by id) until their share of it reaches
 //   top_p, and at least one.
 // Costs a few passes over the vocabulary; it is never sorted. The largest of `logits` is finite;
 // -infinity marks a token that cannot be drawn.
-std::vector<Candidate> FilterTokens(absl::Span<const float> logits,
-                                    const TokenFilterParams& params);
+// Replaces the contents of `candidates`, whose memory is worth keeping from token to token.
+void FilterTokens(absl::Span<const float> logits, const TokenFilterParams& params,
+                  std::vector<Candidate>& candidates);
 
 }  // namespace tandem

@@ -23,16 +23,16 @@ SamplingParams Greedy() {
 TokenId Sample(const std::vector<float>& logits, const SamplingParams& params,
                const std::vector<TokenId>& tokens = {0}, int num_prompt_tokens = 1) {
   const absl::StatusOr<SampledToken> sampled =
-      SampleToken(logits, tokens, num_prompt_tokens, params);
+      Sampler().Sample(logits, tokens, num_prompt_tokens, params);
   EXPECT_TRUE(sampled.ok()) << sampled.status();
   return sampled.ok() ? sampled->token : -1;
 }
 
-TEST(SampleToken, GreedyTakesTheLowestOfEqualIds) {
+TEST(Sampler, GreedyTakesTheLowestOfEqualIds) {
   EXPECT_EQ(Sample({1.0f, 7.0f, 7.0f, 2.0f}, Greedy()), 1);
 }
 
-TEST(SampleToken, GreedyIgnoresFiltersAndSeed) {
+TEST(Sampler, GreedyIgnoresFiltersAndSeed) {
   SamplingParams params = Greedy();
   params.top_k = 3;
   params.top_p = 0.5f;
@@ -43,7 +43,7 @@ TEST(SampleToken, GreedyIgnoresFiltersAndSeed) {
   }
 }
 
-TEST(SampleToken, GreedyObeysPenaltiesAndBias) {
+TEST(Sampler, GreedyObeysPenaltiesAndBias) {
   SamplingParams params = Greedy();
   params.logit_bias = {{0, 2.0f}};
   EXPECT_EQ(Sample({1.0f, 2.0f}, params), 0);
@@ -53,7 +53,7 @@ TEST(SampleToken, GreedyObeysPenaltiesAndBias) {
   EXPECT_EQ(Sample({1.0f, 2.0f}, params, {1, 1}, 1), 0);
 }
 
-TEST(SampleToken, TakesATinyTemperatureForGreedy) {
+TEST(Sampler, TakesATinyTemperatureForGreedy) {
   SamplingParams params;
   params.temperature = 1e-6f;
   for (uint64_t seed = 0; seed < 50; ++seed) {
@@ -62,7 +62,7 @@ TEST(SampleToken, TakesATinyTemperatureForGreedy) {
   }
 }
 
-TEST(SampleToken, DrawsTheSameForTheSameSeedSampleAndPosition) {
+TEST(Sampler, DrawsTheSameForTheSameSeedSampleAndPosition) {
   const std::vector<float> logits(1000, 0.5f);
   SamplingParams params;
   params.seed = 99;
@@ -75,12 +75,12 @@ TEST(SampleToken, DrawsTheSameForTheSameSeedSampleAndPosition) {
   EXPECT_NE(drawn, Sample(logits, params, {1, 2, 3}, 1));
 }
 
-TEST(SampleToken, ReportsLogprobsOfTheRawDistribution) {
+TEST(Sampler, ReportsLogprobsOfTheRawDistribution) {
   const std::vector<float> logits = {0.0f, 1.0f, 2.0f, 3.0f};
   SamplingParams params = Greedy();
   params.logit_bias = {{3, -100.0f}};
   params.num_logprobs = 2;
-  const absl::StatusOr<SampledToken> sampled = SampleToken(logits, {0}, 1, params);
+  const absl::StatusOr<SampledToken> sampled = Sampler().Sample(logits, {0}, 1, params);
   ASSERT_TRUE(sampled.ok());
   EXPECT_EQ(sampled->token, 2);
   EXPECT_EQ(sampled->logprob, ScoreToken(logits, 2, 0).logprob);
@@ -89,31 +89,31 @@ TEST(SampleToken, ReportsLogprobsOfTheRawDistribution) {
   EXPECT_EQ(sampled->top[1].token, 2);
 }
 
-TEST(SampleToken, ReportsNoLogprobsUnlessAsked) {
-  const absl::StatusOr<SampledToken> sampled = SampleToken({1.0f, 2.0f}, {0}, 1, Greedy());
+TEST(Sampler, ReportsNoLogprobsUnlessAsked) {
+  const absl::StatusOr<SampledToken> sampled = Sampler().Sample({1.0f, 2.0f}, {0}, 1, Greedy());
   ASSERT_TRUE(sampled.ok());
   EXPECT_EQ(sampled->logprob, 0);
   EXPECT_TRUE(sampled->top.empty());
 }
 
-TEST(SampleToken, RefusesLogitsThatAreNotFinite) {
+TEST(Sampler, RefusesLogitsThatAreNotFinite) {
   for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                     -std::numeric_limits<float>::infinity()}) {
-    const absl::StatusOr<SampledToken> sampled = SampleToken({1.0f, bad}, {0}, 1, Greedy());
+    const absl::StatusOr<SampledToken> sampled = Sampler().Sample({1.0f, bad}, {0}, 1, Greedy());
     EXPECT_EQ(sampled.status().code(), absl::StatusCode::kInternal);
     EXPECT_THAT(sampled.status().message(), HasSubstr("token 1"));
   }
 }
 
-TEST(SampleToken, RefusesParametersThatLeaveNothingToDraw) {
+TEST(Sampler, RefusesParametersThatLeaveNothingToDraw) {
   SamplingParams params;
   params.min_tokens = 5;
   params.stop_token_ids = {0, 1};
-  EXPECT_EQ(SampleToken({1.0f, 2.0f}, {0}, 1, params).status().code(),
+  EXPECT_EQ(Sampler().Sample({1.0f, 2.0f}, {0}, 1, params).status().code(),
             absl::StatusCode::kInvalidArgument);
   params = {};
   params.repetition_penalty = std::numeric_limits<float>::denorm_min();
-  EXPECT_EQ(SampleToken({1.0f, 2.0f}, {1}, 1, params).status().code(),
+  EXPECT_EQ(Sampler().Sample({1.0f, 2.0f}, {1}, 1, params).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 
@@ -127,8 +127,10 @@ double ChiSquare(const std::vector<float>& logits, SamplingParams params, int dr
   filter.top_k = params.top_k;
   filter.top_p = params.top_p;
   std::vector<double> expected(logits.size(), 0);
+  std::vector<Candidate> candidates;
+  FilterTokens(logits, filter, candidates);
   double total = 0;
-  for (const Candidate& candidate : FilterTokens(logits, filter)) {
+  for (const Candidate& candidate : candidates) {
     expected[candidate.token] = candidate.weight;
     total += candidate.weight;
   }
@@ -162,7 +164,7 @@ double ChiSquareLimit(int degrees) {
   return degrees * std::pow(1 - d + 3.09 * std::sqrt(d), 3);
 }
 
-TEST(SampleToken, DrawsInProportionToTheFilteredDistribution) {
+TEST(Sampler, DrawsInProportionToTheFilteredDistribution) {
   const std::vector<float> logits = {0.3f, -0.5f, 1.2f, 0.0f, 0.9f, -1.0f, 0.6f, 0.1f};
   SamplingParams plain;
   SamplingParams cold = plain, hot = plain, top_k = plain, top_p = plain, min_p = plain;
@@ -188,7 +190,7 @@ TEST(SampleToken, DrawsInProportionToTheFilteredDistribution) {
   }
 }
 
-TEST(SampleToken, RaisesATemperatureNearZeroToOneHundredth) {
+TEST(Sampler, RaisesATemperatureNearZeroToOneHundredth) {
   SamplingParams params;
   params.temperature = 0.002f;
   int second = 0;

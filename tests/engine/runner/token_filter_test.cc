@@ -22,6 +22,12 @@ std::vector<TokenId> Tokens(const std::vector<Candidate>& candidates) {
   return tokens;
 }
 
+std::vector<Candidate> Filter(const std::vector<float>& logits, const TokenFilterParams& params) {
+  std::vector<Candidate> candidates = {{-5, 2.0f}};  // of an earlier token
+  FilterTokens(logits, params, candidates);
+  return candidates;
+}
+
 std::vector<double> Softmax(const std::vector<double>& x) {
   const double largest = *std::max_element(x.begin(), x.end());
   std::vector<double> p(x.size());
@@ -70,7 +76,7 @@ void ExpectLikeNaive(const std::vector<float>& logits, const TokenFilterParams& 
   std::vector<double> actual(logits.size(), 0.0);
   double total = 0;
   TokenId previous = -1;
-  for (const Candidate& candidate : FilterTokens(logits, params)) {
+  for (const Candidate& candidate : Filter(logits, params)) {
     ASSERT_GT(candidate.token, previous) << "not in order of ids";
     previous = candidate.token;
     actual[candidate.token] = candidate.weight;
@@ -91,20 +97,19 @@ std::vector<float> RandomLogits(std::mt19937& random, int size, float spread) {
 }
 
 TEST(FilterTokens, KeepsEveryTokenWithoutFilters) {
-  EXPECT_THAT(Tokens(FilterTokens({0.5f, -1.0f, 3.0f}, {})), ElementsAre(0, 1, 2));
+  EXPECT_THAT(Tokens(Filter({0.5f, -1.0f, 3.0f}, {})), ElementsAre(0, 1, 2));
 }
 
 TEST(FilterTokens, TopKKeepsTokensEqualToTheKth) {
   TokenFilterParams params;
   params.top_k = 2;
-  EXPECT_THAT(Tokens(FilterTokens({1.0f, 3.0f, 1.0f, 0.0f, 1.0f}, params)),
-              ElementsAre(0, 1, 2, 4));
+  EXPECT_THAT(Tokens(Filter({1.0f, 3.0f, 1.0f, 0.0f, 1.0f}, params)), ElementsAre(0, 1, 2, 4));
 }
 
 TEST(FilterTokens, TopPTakesEqualTokensByTheirIds) {
   TokenFilterParams params;
   params.top_p = 0.5f;
-  EXPECT_THAT(Tokens(FilterTokens({1.0f, 1.0f, 1.0f, 1.0f}, params)), ElementsAre(0, 1));
+  EXPECT_THAT(Tokens(Filter({1.0f, 1.0f, 1.0f, 1.0f}, params)), ElementsAre(0, 1));
 }
 
 TEST(FilterTokens, TopPCountsShareOfWhatTopKLeaves) {
@@ -113,18 +118,18 @@ TEST(FilterTokens, TopPCountsShareOfWhatTopKLeaves) {
                                      std::log(0.1f)};
   TokenFilterParams params;
   params.top_p = 0.55f;
-  EXPECT_THAT(Tokens(FilterTokens(logits, params)), ElementsAre(0, 1));
+  EXPECT_THAT(Tokens(Filter(logits, params)), ElementsAre(0, 1));
   params.top_k = 2;
-  EXPECT_THAT(Tokens(FilterTokens(logits, params)), ElementsAre(0));
+  EXPECT_THAT(Tokens(Filter(logits, params)), ElementsAre(0));
 }
 
 TEST(FilterTokens, MinPMeasuresAgainstTheLikeliestAtThisTemperature) {
   const std::vector<float> logits = {0.0f, -1.0f, -2.0f};
   TokenFilterParams params;
   params.min_p = 0.3f;  // e^-1 = 0.37 passes, e^-2 = 0.14 does not
-  EXPECT_THAT(Tokens(FilterTokens(logits, params)), ElementsAre(0, 1));
+  EXPECT_THAT(Tokens(Filter(logits, params)), ElementsAre(0, 1));
   params.temperature = 2.0f;  // e^-0.5 = 0.61, e^-1 = 0.37
-  EXPECT_THAT(Tokens(FilterTokens(logits, params)), ElementsAre(0, 1, 2));
+  EXPECT_THAT(Tokens(Filter(logits, params)), ElementsAre(0, 1, 2));
 }
 
 TEST(FilterTokens, AlwaysLeavesTheLikeliest) {
@@ -134,18 +139,18 @@ TEST(FilterTokens, AlwaysLeavesTheLikeliest) {
   params.top_k = 1;
   for (const std::vector<float>& logits :
        {std::vector<float>{-5.0f, 2.0f, 1.0f}, {4.0f, 4.0f, 4.0f}, {7.0f}}) {
-    EXPECT_THAT(FilterTokens(logits, params), testing::Not(testing::IsEmpty()));
+    EXPECT_THAT(Filter(logits, params), testing::Not(testing::IsEmpty()));
   }
   params = {};
   params.top_p = std::numeric_limits<float>::denorm_min();
-  EXPECT_THAT(Tokens(FilterTokens(std::vector<float>(3001, 0.25f), params)), ElementsAre(0));
+  EXPECT_THAT(Tokens(Filter(std::vector<float>(3001, 0.25f), params)), ElementsAre(0));
 }
 
 TEST(FilterTokens, NeverKeepsMaskedTokens) {
   const float masked = -std::numeric_limits<float>::infinity();
   TokenFilterParams params;
   params.top_k = 3;
-  EXPECT_THAT(Tokens(FilterTokens({masked, 1.0f, masked, 2.0f}, params)), ElementsAre(1, 3));
+  EXPECT_THAT(Tokens(Filter({masked, 1.0f, masked, 2.0f}, params)), ElementsAre(1, 3));
 }
 
 TEST(FilterTokens, AgreesWithNaiveForEachFilterAlone) {
