@@ -37,10 +37,11 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   echo "no apt here: install the Debian 12 packages ${packages[*]} by other means" >&2
   exit 2
 fi
-installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null | sed -n 's/^installed //p')
+# dpkg-query fails when it does not know one of them, and still tells of the others.
+status=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
 missing=()
 for package in "${packages[@]}"; do
-  [[ " ${missing[*]} " == *" $package "* ]] || grep -qxF -- "$package" <<<"$installed" || missing+=("$package")
+  [[ " ${missing[*]} " == *" $package "* ]] || grep -qxF -- "installed $package" <<<"$status" || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 [ $check = no ] || exit 1
