@@ -9,8 +9,8 @@
 
 namespace tandem {
 
-// Runs `args` (subcommand first) and returns the process's exit status: 0, 1 for an error (one line on
-// stderr), 2 for a command line that was not understood.
+// Runs `args` (subcommand first) and returns the process's exit status: 0, 1 for an error (one line
+// on stderr), 2 for a command line that was not understood.
 int RunCommand(const std::vector<std::string>& args);
 
 // Each runs until it has finished or the process is told to end (SIGINT, SIGTERM), then returns.

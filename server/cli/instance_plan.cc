@@ -24,7 +24,8 @@ absl::StatusOr<std::vector<InstancePlan>> PlanInstances(const Config& config,
   }
   std::vector<InstancePlan> plan;
   const auto add = [&plan](const std::string& role, int64_t count) {
-    for (int64_t i = 0; i < count; ++i) plan.push_back({.id = absl::StrCat(role, "-", i), .role = role});
+    for (int64_t i = 0; i < count; ++i)
+      plan.push_back({.id = absl::StrCat(role, "-", i), .role = role});
   };
   add("prefill", prefill);
   add("decode", decode);
@@ -63,7 +64,8 @@ absl::StatusOr<std::vector<int>> ParseCpuList(const std::string& text) {
     int first = 0, last = 0;
     if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &first) ||
         !absl::SimpleAtoi(ends.back(), &last) || first < 0 || last < first || last >= CPU_SETSIZE) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", part, "\" is not a core or range of cores"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", part, "\" is not a core or range of cores"));
     }
     for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
   }

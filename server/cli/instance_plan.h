@@ -16,9 +16,9 @@ struct InstancePlan {
   std::vector<int> cpus;  // one per thread; empty: not pinned
 };
 
-// Deals `cpus` (those this process may run on) out to the instances of `config`. Where there are fewer cores
-// than threads, instances share them: then none is pinned. INVALID_ARGUMENT for a set of roles that cannot
-// serve, such as prefill workers alone.
+// Deals `cpus` (those this process may run on) out to the instances of `config`. Where there are
+// fewer cores than threads, instances share them: then none is pinned. INVALID_ARGUMENT for a set
+// of roles that cannot serve, such as prefill workers alone.
 absl::StatusOr<std::vector<InstancePlan>> PlanInstances(const Config& config,
                                                         const std::vector<int>& cpus);
 

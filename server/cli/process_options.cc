@@ -71,10 +71,9 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   runner.model_path = config.model();
   ASSIGN_OR_RETURN(runner.ops.isa, ParseIsa(config.isa()));
   ASSIGN_OR_RETURN(runner.ops.cpus, ParseCpuList(config.cpus()));
-  runner.ops.num_threads = config.threads() > 0 ? static_cast<int>(config.threads())
-                           : !runner.ops.cpus.empty()
-                               ? static_cast<int>(runner.ops.cpus.size())
-                               : static_cast<int>(AvailableCpus().size());
+  runner.ops.num_threads = config.threads() > 0       ? static_cast<int>(config.threads())
+                           : !runner.ops.cpus.empty() ? static_cast<int>(runner.ops.cpus.size())
+                                                      : static_cast<int>(AvailableCpus().size());
   ASSIGN_OR_RETURN(runner.kv_dtype, ParseDType(config.kv_cache_dtype()));
   runner.block_size = static_cast<int>(config.block_size());
   runner.kv_cache_bytes = config.kv_cache_bytes();

@@ -47,8 +47,8 @@ absl::Status RunGateway(const Config& config) {
 absl::Status RunScheduler(const Config& config) {
   BlockSignals();
   ASSIGN_OR_RETURN(auto controller,
-                   Controller::Create({.host = config.host(),
-                                       .grpc_port = static_cast<int>(config.grpc_port())}));
+                   Controller::Create(
+                       {.host = config.host(), .grpc_port = static_cast<int>(config.grpc_port())}));
   std::cout << "listening grpc=" << config.host() << ":" << controller->port() << std::endl;
   WaitForTermination();
   controller->Shutdown();

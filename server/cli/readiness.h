@@ -11,7 +11,8 @@ namespace tandem {
 
 class ReadinessWatch {
  public:
-  // Follows the scheduler's Watch stream on a thread of its own and calls `on_ready` there at most once.
+  // Follows the scheduler's Watch stream on a thread of its own and calls `on_ready` there at most
+  // once.
   ReadinessWatch(std::shared_ptr<grpc::Channel> scheduler, std::function<void()> on_ready);
   ~ReadinessWatch();
 

@@ -10,8 +10,8 @@
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
 #include "server/cli/commands.h"
-#include "server/cli/process_options.h"
 #include "server/cli/instance_plan.h"
+#include "server/cli/process_options.h"
 #include "server/cli/readiness.h"
 #include "server/cli/signals.h"
 #include "server/cli/supervisor.h"
@@ -54,13 +54,13 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
 absl::Status StartWorkers(const Config& config, int scheduler_port, Supervisor& supervisor) {
   ASSIGN_OR_RETURN(const std::vector<InstancePlan> plan, PlanInstances(config, AvailableCpus()));
   if (plan.front().cpus.empty()) {
-    LOG(WARNING) << plan.size() << " instances of " << plan.front().threads
-                 << " threads share " << AvailableCpus().size()
+    LOG(WARNING) << plan.size() << " instances of " << plan.front().threads << " threads share "
+                 << AvailableCpus().size()
                  << " cores: not pinned, and their latencies depend on each other";
   }
   for (const InstancePlan& instance : plan) {
-    RETURN_IF_ERROR(supervisor.Start(instance.id, WorkerArgs(config, instance, scheduler_port),
-                                     absl::Now()));
+    RETURN_IF_ERROR(
+        supervisor.Start(instance.id, WorkerArgs(config, instance, scheduler_port), absl::Now()));
   }
   return absl::OkStatus();
 }

@@ -73,12 +73,13 @@ absl::Status Supervisor::OnExit(Child& child, int wait_status, absl::Time now) {
   child.pid = 0;
   if (terminating_) return absl::OkStatus();
   if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == kExitRefused) {
-    return absl::InvalidArgumentError(absl::StrCat(child.name, " cannot start; see its message above"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(child.name, " cannot start; see its message above"));
   }
   const bool settled = now - child.started >= kSettled;
   child.restart_at = now + (settled ? absl::ZeroDuration() : child.pause);
-  child.pause = settled ? kFirstPause
-                        : std::min(kLongestPause, std::max(kFirstPause, child.pause * 2));
+  child.pause =
+      settled ? kFirstPause : std::min(kLongestPause, std::max(kFirstPause, child.pause * 2));
   LOG(WARNING) << "instance=" << child.name << " " << DescribeExit(wait_status)
                << "; starting it again in " << child.restart_at - now;
   return absl::OkStatus();

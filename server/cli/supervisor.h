@@ -11,8 +11,8 @@
 
 namespace tandem {
 
-// Owner thread only. Children are started with posix_spawn (gRPC does not survive fork) in process groups of
-// their own, so that Ctrl-C reaches only us.
+// Owner thread only. Children are started with posix_spawn (gRPC does not survive fork) in process
+// groups of their own, so that Ctrl-C reaches only us.
 class Supervisor {
  public:
   // `executable` is run with each child's arguments.
@@ -22,9 +22,9 @@ class Supervisor {
   // INTERNAL when the process cannot be started.
   absl::Status Start(const std::string& name, std::vector<std::string> args, absl::Time now);
 
-  // Call after SIGCHLD and when NextRestart() has come: reaps the dead and starts them again, at once the
-  // first time and with growing pauses when they die soon. INVALID_ARGUMENT when a child says that its
-  // input can never work (kExitRefused); it is not started again.
+  // Call after SIGCHLD and when NextRestart() has come: reaps the dead and starts them again, at
+  // once the first time and with growing pauses when they die soon. INVALID_ARGUMENT when a child
+  // says that its input can never work (kExitRefused); it is not started again.
   absl::Status Tend(absl::Time now);
 
   // When the next dead child is due to be started; InfiniteFuture when none is.

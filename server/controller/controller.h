@@ -15,8 +15,8 @@ namespace tandem {
 
 struct ControllerOptions {
   std::string host = "127.0.0.1";
-  int grpc_port = 0;  // 0: any free one
-  absl::Duration heartbeat = absl::Milliseconds(100);          // how often workers report
+  int grpc_port = 0;                                            // 0: any free one
+  absl::Duration heartbeat = absl::Milliseconds(100);           // how often workers report
   absl::Duration heartbeat_timeout = absl::Milliseconds(2000);  // silent for longer: not routed to
 };
 

@@ -1,4 +1,5 @@
-// One worker process: a model, a KV pool and a scheduler behind a gRPC service, registered with the cluster.
+// One worker process: a model, a KV pool and a scheduler behind a gRPC service, registered with the
+// cluster.
 #pragma once
 
 #include <memory>
@@ -29,15 +30,15 @@ struct WorkerOptions {
 
 class Worker {
  public:
-  // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create; UNAVAILABLE
-  // names an address in use.
+  // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create;
+  // UNAVAILABLE names an address in use.
   static absl::StatusOr<std::unique_ptr<Worker>> Create(const WorkerOptions& options);
   virtual ~Worker() = default;
 
   virtual int port() const = 0;
 
-  // Takes no new requests, lets running ones finish and leased KV be pulled until `timeout` has passed, then
-  // ends the rest. Blocks. Returns false when something was cut.
+  // Takes no new requests, lets running ones finish and leased KV be pulled until `timeout` has
+  // passed, then ends the rest. Blocks. Returns false when something was cut.
   virtual bool Drain(absl::Duration timeout) = 0;
 };
 
