@@ -160,6 +160,13 @@ absl::Status ReadWindow(const GgufFile& file, const KeyReader& keys,
   return absl::OkStatus();
 }
 
+// Quantised and 16-bit files alike are made of models trained in bfloat16.
+float ReadEmbeddingScale(const GgufFile& file, const Architecture& architecture, int hidden_size) {
+  if (!architecture.scaled_embedding) return 1.0f;
+  const StoredTensor& table = file.tensors().find(GgufTensorNames().embedding)->second;
+  return EmbeddingScale(hidden_size, table.dtype == DType::kF32 ? DType::kF32 : DType::kBF16);
+}
+
 // What the tensor directory says by what it holds.
 absl::Status ReadFromTensors(const GgufFile& file, const Architecture& architecture,
                              ModelConfig* config) {
@@ -182,11 +189,6 @@ absl::Status ReadFromTensors(const GgufFile& file, const Architecture& architect
   config->tied_embeddings = file.tensors().find(names.head) == file.tensors().end();
   config->qkv_bias =
       architecture.qkv_bias || file.tensors().count(absl::Substitute(names.q_bias, 0)) > 0;
-  if (architecture.scaled_embedding) {
-    // Quantised and 16-bit files alike are made of models trained in bfloat16.
-    config->embedding_scale = EmbeddingScale(
-        config->hidden_size, table.dtype == DType::kF32 ? DType::kF32 : DType::kBF16);
-  }
   return absl::OkStatus();
 }
 
@@ -216,6 +218,7 @@ absl::StatusOr<ModelConfig> ReadGgufConfig(const GgufFile& file) {
   config.post_norms = architecture->post_norms;
   RETURN_IF_ERROR(ReadFromTensors(file, *architecture, &config));
   RETURN_IF_ERROR(ReadSizes(keys, &config));
+  config.embedding_scale = ReadEmbeddingScale(file, *architecture, config.hidden_size);
   RETURN_IF_ERROR(ReadRope(file, keys, *architecture, &config));
   RETURN_IF_ERROR(ReadWindow(file, keys, *architecture, &config));
   ASSIGN_OR_RETURN(config.norm_epsilon, keys.Float("attention.layer_norm_rms_epsilon"));
