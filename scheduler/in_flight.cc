@@ -45,7 +45,7 @@ absl::Status CheckOutput(const Batch& batch, const StepOutput& output) {
   for (size_t i = 0; i < batch.rows.size(); ++i) {
     const BatchRow& row = batch.rows[i];
     const RowOutput& answer = output.rows[i];
-    const size_t num_tokens = row.sample ? 1 : 0;
+    const size_t num_tokens = row.sample && answer.status.ok() ? 1 : 0;
     if (answer.request == row.request && answer.tokens.size() == num_tokens) continue;
     return absl::InternalError(absl::StrCat(
         "step ", batch.step, " row ", i, ": expected ", num_tokens, " tokens of request ",

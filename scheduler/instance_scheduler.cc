@@ -309,6 +309,7 @@ void InstanceScheduler::CommitRow(Sequence* sequence, const BatchRow& row, const
     sequence->block_table.clear();  // whose blocks these are is not known any more
     return FailSequence(sequence, status);
   }
+  if (!output.status.ok()) return FailSequence(sequence, output.status);
   sequence->num_computed_tokens += row.num_tokens;
   if (sequence->state == SequenceState::kPrefilling) totals_.prompt_tokens += row.num_tokens;
   std::vector<PromptLogprob> unsent = sequence->TakeUnsent(output.prompt_logprobs);
