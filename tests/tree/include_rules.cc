@@ -38,12 +38,14 @@ const std::map<absl::string_view, Folders>& AllowedFolders() {
       {"scheduler", {"engine/core"}},
       {"scheduler/sim", {"engine/core", "scheduler"}},
       {"scheduler/planner", {"engine/core", "scheduler", "scheduler/sim"}},
-      {"server/worker", {"engine", "scheduler", "proto"}},
-      {"server/controller", {"engine/core", "scheduler", "proto"}},
-      {"server/gateway", {"engine", "proto"}},
+      {"server", {"engine/core"}},
+      {"server/worker", {"engine", "scheduler", "proto", "server"}},
+      {"server/controller", {"engine/core", "scheduler", "proto", "server"}},
+      {"server/gateway", {"engine", "proto", "server"}},
       {"server/cli",
-       {"engine", "scheduler", "proto", "server/worker", "server/controller", "server/gateway"}},
-      {"server", {"server/cli"}},  // main.cc
+       {"engine", "scheduler", "proto", "server", "server/worker", "server/controller",
+        "server/gateway"}},
+      {"server/main.cc", {"server/cli"}},
   };
   return *allowed;
 }
@@ -72,9 +74,8 @@ absl::string_view FolderOf(absl::string_view path) {
 
 // The row that `path` stands under; empty for a path outside the table.
 absl::string_view RowOf(absl::string_view path) {
-  absl::string_view folder = FolderOf(path);
-  while (!folder.empty() && !AllowedFolders().contains(folder)) folder = FolderOf(folder);
-  return folder;
+  while (!path.empty() && !AllowedFolders().contains(path)) path = FolderOf(path);
+  return path;
 }
 
 struct Include {

@@ -97,6 +97,8 @@ TEST(IncludeRulesTest, LetNothingIncludeTestsToolsOrCommands) {
   EXPECT_THAT(IncludeViolations("server/cli/serve.cc", "#include \"server/worker/worker.h\""),
               IsEmpty());
   EXPECT_THAT(IncludeViolations("server/main.cc", "#include \"server/cli/commands.h\""), IsEmpty());
+  EXPECT_THAT(IncludeViolations("server/grpc_status.cc", "#include \"server/cli/commands.h\""),
+              ElementsAre(HasSubstr("server must not include server/cli")));
 }
 
 TEST(IncludeRulesTest, LetTestsIncludeAnything) {
