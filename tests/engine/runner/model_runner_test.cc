@@ -15,7 +15,6 @@
 namespace tandem {
 namespace {
 
-using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -172,7 +171,7 @@ std::string CopyWithNanEmbedding(TokenId token) {
   file.read(reinterpret_cast<char*>(&header_size), sizeof(header_size));
   std::string header(header_size, '\0');
   file.read(header.data(), static_cast<std::streamsize>(header_size));
-  const auto& tensor = nlohmann::json::parse(header).at("model.embed_tokens.weight");
+  const nlohmann::json tensor = nlohmann::json::parse(header).at("model.embed_tokens.weight");
   const uint64_t offset = tensor.at("data_offsets")[0];
   const uint64_t row_bytes = tensor.at("shape")[1].get<uint64_t>() * sizeof(float);
   const float nan = std::numeric_limits<float>::quiet_NaN();
