@@ -44,9 +44,9 @@ absl::Status ReadVocabObject(const Json& vocab, std::vector<Token>* tokens) {
       return absl::InvalidArgumentError(
           absl::StrCat(kModel, ": the id of token \"", text, "\" is a ", id.type_name()));
     }
-    RETURN_IF_ERROR(PlaceToken(kModel, id.get<int64_t>(),
-                               {.text = text, .kind = TokenKind::kNormal, .in_model = true},
-                               tokens));
+    RETURN_IF_ERROR(PlaceToken(
+        kModel, id.get<int64_t>(),
+        {.text = text, .found_as = "", .kind = TokenKind::kNormal, .in_model = true}, tokens));
   }
   return absl::OkStatus();
 }
@@ -61,6 +61,7 @@ absl::Status ReadVocabList(const Json& vocab, std::vector<Token>* tokens) {
           absl::StrCat(kModel, ": vocab entry ", id, " is not a text and a finite score"));
     }
     tokens->push_back({.text = entry[0].get<std::string>(),
+                       .found_as = "",
                        .score = entry[1].get<double>(),
                        .kind = TokenKind::kNormal,
                        .in_model = true});
@@ -150,7 +151,7 @@ absl::Status ReadUnigram(const Json& model, TokenizerParts* parts) {
 
 }  // namespace
 
-absl::Status ReadVocabulary(const Json& model, absl::Span<const AddedToken> added,
+absl::Status ReadVocabulary(const Json& model, absl::Span<const AddedEntry> added,
                             TokenizerParts* parts) {
   ASSIGN_OR_RETURN(const std::string type, ModelType(model));
   if (type != "BPE" && type != "Unigram") {
@@ -164,10 +165,13 @@ absl::Status ReadVocabulary(const Json& model, absl::Span<const AddedToken> adde
   std::vector<Token> tokens;
   RETURN_IF_ERROR(type == "BPE" ? ReadVocabObject(*vocab, &tokens)
                                 : ReadVocabList(*vocab, &tokens));
-  for (const AddedToken& token : added) {
-    const TokenKind kind = token.special ? TokenKind::kControl : TokenKind::kUserDefined;
+  for (const auto& [token, content, normalized] : added) {
     RETURN_IF_ERROR(
-        PlaceToken(kAddedTokens, token.id, {.text = token.text, .kind = kind}, &tokens));
+        PlaceToken(kAddedTokens, token.id,
+                   {.text = content,
+                    .found_as = token.text == content ? "" : token.text,
+                    .kind = token.special ? TokenKind::kControl : TokenKind::kUserDefined},
+                   &tokens));
   }
   ASSIGN_OR_RETURN(parts->vocabulary, Vocabulary::Create(std::move(tokens)));
   return absl::OkStatus();

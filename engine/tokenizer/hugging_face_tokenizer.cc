@@ -20,17 +20,13 @@ namespace {
 constexpr absl::string_view kAddedTokens = "tokenizer.json: added_tokens";
 constexpr absl::string_view kConfig = "tokenizer_config.json";
 
-struct AddedList {
-  std::vector<AddedToken> tokens;
-  std::vector<bool> normalized;  // Looked for in the normalised text.
-};
-
-absl::Status ReadAddedToken(const Json& json, AddedList* added) {
-  AddedToken token;
-  ASSIGN_OR_RETURN(token.text, StringField(json, "content", kAddedTokens));
+absl::StatusOr<AddedEntry> ReadAddedEntry(const Json& json, const Normalizer& normalizer) {
+  AddedEntry entry;
+  AddedToken& token = entry.token;
+  ASSIGN_OR_RETURN(entry.content, StringField(json, "content", kAddedTokens));
   ASSIGN_OR_RETURN(const int64_t id, IntField(json, "id", kAddedTokens));
-  if (id < 0 || id >= kMaxTokens || token.text.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(kAddedTokens, ": token \"", token.text,
+  if (id < 0 || id >= kMaxTokens || entry.content.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(kAddedTokens, ": token \"", entry.content,
                                                    "\" with id ", id, " is out of range"));
   }
   token.id = static_cast<int32_t>(id);
@@ -38,37 +34,36 @@ absl::Status ReadAddedToken(const Json& json, AddedList* added) {
   ASSIGN_OR_RETURN(token.single_word, BoolFieldOr(json, "single_word", false, kAddedTokens));
   ASSIGN_OR_RETURN(token.lstrip, BoolFieldOr(json, "lstrip", false, kAddedTokens));
   ASSIGN_OR_RETURN(token.rstrip, BoolFieldOr(json, "rstrip", false, kAddedTokens));
-  ASSIGN_OR_RETURN(const bool normalized,
-                   BoolFieldOr(json, "normalized", !token.special, kAddedTokens));
-  added->tokens.push_back(std::move(token));
-  added->normalized.push_back(normalized);
-  return absl::OkStatus();
-}
-
-absl::StatusOr<AddedList> ReadAddedTokens(const Json& json) {
-  AddedList added;
-  if (FindField(json, "added_tokens") == nullptr) return added;
-  ASSIGN_OR_RETURN(const Json* list, ArrayField(json, "added_tokens", "tokenizer.json"));
-  for (const Json& item : *list) RETURN_IF_ERROR(ReadAddedToken(item, &added));
-  return added;
-}
-
-absl::Status PlaceAddedTokens(AddedList added, TokenizerParts* parts) {
-  std::vector<AddedToken> lists[2];  // By whether the token is looked for in normalised text.
-  absl::flat_hash_set<std::string> seen[2];
-  for (size_t i = 0; i < added.tokens.size(); ++i) {
-    AddedToken& token = added.tokens[i];
-    const bool normalized = added.normalized[i];
-    if (normalized) {
-      ASSIGN_OR_RETURN(token.text, parts->normalizer.Apply(token.text));
-    }
-    // Of texts that are one once normalised, the first counts.
-    if (token.text.empty() || !seen[normalized].insert(token.text).second) continue;
-    lists[normalized].push_back(std::move(token));
+  ASSIGN_OR_RETURN(entry.normalized, BoolFieldOr(json, "normalized", !token.special, kAddedTokens));
+  token.text = entry.content;
+  if (entry.normalized) {
+    ASSIGN_OR_RETURN(token.text, normalizer.Apply(entry.content));
   }
-  parts->raw_added = AddedTokens(std::move(lists[false]));
-  parts->normalized_added = AddedTokens(std::move(lists[true]));
-  return absl::OkStatus();
+  return entry;
+}
+
+absl::StatusOr<std::vector<AddedEntry>> ReadAddedEntries(const Json& json,
+                                                         const Normalizer& normalizer) {
+  std::vector<AddedEntry> entries;
+  if (FindField(json, "added_tokens") == nullptr) return entries;
+  ASSIGN_OR_RETURN(const Json* list, ArrayField(json, "added_tokens", "tokenizer.json"));
+  for (const Json& item : *list) {
+    ASSIGN_OR_RETURN(AddedEntry entry, ReadAddedEntry(item, normalizer));
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+// The tokens that are looked for in the raw or in the normalised text. Of texts that have become
+// one by normalising, the first counts.
+AddedTokens SelectAdded(const std::vector<AddedEntry>& entries, bool normalized) {
+  std::vector<AddedToken> tokens;
+  absl::flat_hash_set<absl::string_view> seen;
+  for (const AddedEntry& entry : entries) {
+    if (entry.normalized != normalized || entry.token.text.empty()) continue;
+    if (seen.insert(entry.token.text).second) tokens.push_back(entry.token);
+  }
+  return AddedTokens(std::move(tokens));
 }
 
 // A token of the config: "text" or {"content": "text"}.
@@ -132,12 +127,13 @@ absl::StatusOr<TokenizerParts> ReadHuggingFaceTokenizer(absl::string_view tokeni
     return absl::InvalidArgumentError("tokenizer.json: \"model\" is absent");
   }
   TokenizerParts parts;
-  ASSIGN_OR_RETURN(AddedList added, ReadAddedTokens(json));
-  RETURN_IF_ERROR(ReadVocabulary(*model, added.tokens, &parts));
   ASSIGN_OR_RETURN(parts.normalizer, ReadNormalizer(FindField(json, "normalizer")));
   ASSIGN_OR_RETURN(parts.pre_tokenizer, ReadPreTokenizer(FindField(json, "pre_tokenizer")));
   ASSIGN_OR_RETURN(parts.decoder, ReadDecoder(FindField(json, "decoder")));
-  RETURN_IF_ERROR(PlaceAddedTokens(std::move(added), &parts));
+  ASSIGN_OR_RETURN(const std::vector<AddedEntry> added, ReadAddedEntries(json, parts.normalizer));
+  parts.raw_added = SelectAdded(added, /*normalized=*/false);
+  parts.normalized_added = SelectAdded(added, /*normalized=*/true);
+  RETURN_IF_ERROR(ReadVocabulary(*model, added, &parts));
   RETURN_IF_ERROR(ReadModel(*model, &parts));
   RETURN_IF_ERROR(ReadPostProcessor(FindField(json, "post_processor"), &parts));
   RETURN_IF_ERROR(ReadConfig(tokenizer_config_json, &parts));

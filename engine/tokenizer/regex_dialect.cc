@@ -125,14 +125,20 @@ class Translator {
     if (c == 'S') meaning = R"(\P{White_Space})";
     if (c == 'h') meaning = in_class ? "0-9a-fA-F" : "[0-9a-fA-F]";
     if (c == 'w' && in_class) meaning = kWordClass;
-    if (meaning.empty() && (c != 'w' && c != 'W')) return Copy(2);
-    if (meaning.empty() && in_class) return Copy(2);  // \W in a class: PCRE2's own reading.
+    const bool is_word = (c == 'w' || c == 'W') && !in_class;  // [\W] stays PCRE2's.
+    if (meaning.empty() && !is_word) return Copy(EscapeSize());
     Take(2);
-    if (!meaning.empty()) {
-      absl::StrAppend(&out_, meaning);
-    } else {
+    if (is_word) {
       absl::StrAppend(&out_, c == 'w' ? "[" : "[^", kWordClass, "]");
+    } else {
+      absl::StrAppend(&out_, meaning);
     }
+  }
+
+  // Bytes of the escape at the start of rest_: "\d", "\x{1F}", "\p{L}".
+  size_t EscapeSize() const {
+    const size_t end = rest_.size() > 2 && rest_[2] == '{' ? rest_.find('}') : 1;
+    return end == absl::string_view::npos ? 2 : end + 1;
   }
 
   // \p{Script}: PCRE2 would match the script's extensions too.

@@ -41,7 +41,7 @@ std::string Apply(const MetaspaceDecodeStep& step, const Token&, bool is_first, 
 }  // namespace
 
 std::string TokenDecoder::Decode(const Token& token, bool is_first) const {
-  std::string text = token.text;
+  std::string text = token.found_as.empty() ? token.text : token.found_as;
   for (const DecodeStep& step : steps_) {
     text =
         std::visit([&token, is_first, &text](

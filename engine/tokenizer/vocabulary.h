@@ -27,7 +27,8 @@ enum class TokenKind : uint8_t {
 };
 
 struct Token {
-  std::string text;  // As the vocabulary writes it, not as the bytes it stands for.
+  std::string text;      // As the vocabulary writes it, not as the bytes it stands for.
+  std::string found_as;  // Where not empty: what text it was found as, so what it is decoded from.
   double score = 0;  // Unigram: log probability. SentencePiece BPE: the higher, the earlier merged.
   TokenKind kind = TokenKind::kUndefined;
   bool in_model = false;  // The model may produce it from text by itself.

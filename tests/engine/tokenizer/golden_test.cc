@@ -43,7 +43,9 @@ TEST_P(HuggingFaceGoldenTest, EncodesAndDecodesAsTheLibrary) {
     const Json& expected = golden["cases"][i];
     const Ids ids = expected["ids"];
     EXPECT_EQ(Encode(*tokenizer, texts[i], {}), ids);
-    EXPECT_EQ(Encode(*tokenizer, texts[i], kPlain), expected["plain_ids"].get<Ids>());
+    if (expected.contains("plain_ids")) {
+      EXPECT_EQ(Encode(*tokenizer, texts[i], kPlain), expected["plain_ids"].get<Ids>());
+    }
     EXPECT_EQ(tokenizer->Decode(ids, /*skip_special=*/true), expected["decoded"]);
     EXPECT_EQ(tokenizer->Decode(ids, /*skip_special=*/false), expected["decoded_all"]);
     EXPECT_EQ(DecodeStream(*tokenizer, ids, /*skip_special=*/true), expected["decoded"]);
