@@ -26,7 +26,8 @@ struct RopeConfig {
   double local_base = 0.0;  // base of sliding-window layers where it differs (Gemma 3); 0: same
   int rotary_dim = 0;       // leading elements of a head that rotate; 0: all
 
-  RopeScaling scaling = RopeScaling::kNone;  // of full-attention layers
+  // Of all layers, or of full-attention layers only where local_base is set.
+  RopeScaling scaling = RopeScaling::kNone;
   double factor = 1.0;
   double low_freq_factor = 1.0;   // Llama 3
   double high_freq_factor = 4.0;  // Llama 3
@@ -35,7 +36,7 @@ struct RopeConfig {
   double beta_slow = 1.0;         // YaRN
   double attention_factor = 0.0;  // YaRN; 0: 0.1 * ln(factor) + 1
   std::vector<float>
-      freq_factors;  // [head_dim / 2] divisors of the frequencies (GGUF rope_freqs); or empty
+      freq_factors;  // [rotary_dim / 2] divisors of the frequencies (GGUF rope_freqs); or empty
 };
 
 // Mixture of experts; num_experts 0 is a dense model.

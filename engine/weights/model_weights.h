@@ -41,7 +41,9 @@ struct TokenizerSource {
   Metadata gguf;
   std::string tokenizer_json;
   std::string tokenizer_config_json;
-  std::string chat_template;  // chat_template.jinja, where the folder has one
+  std::string chat_template;  // of chat_template.jinja or chat_template.json
+  // Token ids that begin and end text: generation_config.json, or config.json where there is none
+  // (it has the same keys, and transformers falls back to it too).
   std::string generation_config_json;
 };
 
@@ -54,12 +56,14 @@ struct Model {
 };
 
 // Opens a GGUF file (v2, v3) or a Hugging Face folder (config.json + safetensors, single or
-// sharded). Tensors are checked (presence, shape, type, bounds) and stay where they are mapped.
-// Errors name file, tensor and reason: NOT_FOUND, INVALID_ARGUMENT (malformed), UNIMPLEMENTED (an
-// architecture or type that is not supported, with the supported ones).
+// sharded). Tensors are checked (presence, shape, type, bounds) and stay where they are mapped, so
+// it takes milliseconds; pages come in when kernels first read them. The file must not be truncated
+// while the model lives. Errors are one line that names file, tensor and reason: NOT_FOUND,
+// PERMISSION_DENIED, INVALID_ARGUMENT (malformed), UNIMPLEMENTED (an architecture or type that is
+// not supported, with the supported ones).
 absl::StatusOr<std::unique_ptr<Model>> LoadModel(const std::string& path);
 
-// Only the configuration / only what the tokenizer needs: no tensor is touched. Same errors.
+// Only the configuration / only what the tokenizer needs: no weights are read. Same errors.
 absl::StatusOr<ModelConfig> LoadModelConfig(const std::string& path);
 absl::StatusOr<TokenizerSource> LoadTokenizerSource(const std::string& path);
 
