@@ -325,7 +325,6 @@ void InstanceScheduler::CommitToken(Sequence* sequence, const SampledToken& toke
   event.token = token;
   event.index = sequence->num_output_tokens();
   sequence->tokens.push_back(token.token);
-  sequence->next_prompt_logprob = sequence->num_prompt_tokens;
 
   if (const FinishReason reason = sequence->CheckFinish(); reason != FinishReason::kNone) {
     return Finish(sequence, reason);

@@ -151,6 +151,22 @@ TEST(HandoffTest, AReceiveDoesNotOvertakeAnOlderPromptThatWaitsForBlocks) {
   EXPECT_TRUE(d.Has(RequestId(3), EventKind::kReserved));
 }
 
+TEST(HandoffTest, APromptDoesNotOvertakeAnOlderReceiveThatWaitsForBlocks) {
+  FakeInstance d(SmallOptions());
+  ASSERT_TRUE(d.scheduler->Add(MakeRequest(1, 36, 4), kStart).ok());
+  ASSERT_TRUE(d.Step());
+  ASSERT_TRUE(d.scheduler->Expect(MakeRequest(2, 36, 4), kStart).ok());
+  d.scheduler->Begun(RequestId(2), 0, kStart);
+  ASSERT_TRUE(d.scheduler->Add(MakeRequest(3, 4, 4), kStart).ok());
+  while (!d.Has(RequestId(1), EventKind::kFinished)) {
+    EXPECT_FALSE(d.Has(RequestId(3), EventKind::kBegun));
+    ASSERT_TRUE(d.Step());
+  }
+  d.RunUntilIdle();
+  EXPECT_TRUE(d.Has(RequestId(2), EventKind::kReserved));
+  EXPECT_TRUE(d.Has(RequestId(3), EventKind::kFinished)) << "there is room for both";
+}
+
 TEST(HandoffTest, DecodesTheSameTokensAsOneInstance) {
   FakeInstance p(SmallOptions()), d(SmallOptions());
   const Request request = MakeRequest(1, 30, 12);
@@ -164,6 +180,9 @@ TEST(HandoffTest, DecodesTheSameTokensAsOneInstance) {
   Transfer(p, d, request.id, 16, 30);
   d.scheduler->Offer({.id = request.id, .first_token = p.TokensOf(request.id).at(0)}, kStart);
   p.scheduler->Release(request.id, 0, kStart);
+  ASSERT_TRUE(d.Step());
+  EXPECT_EQ(d.last_batch_rows.at(0).begin, 30);
+  EXPECT_TRUE(d.last_batch_rows.at(0).sample);
   d.RunUntilIdle();
   std::vector<TokenId> tokens = p.TokensOf(request.id);
   for (TokenId token : d.TokensOf(request.id)) tokens.push_back(token);
@@ -182,6 +201,29 @@ TEST(HandoffTest, EndsAtTheOfferWhenTheFirstTokenWasTheLast) {
   EXPECT_EQ(d.EventsOf(RequestId(1), EventKind::kFinished).at(0).reason, FinishReason::kLength);
   EXPECT_FALSE(d.Has(RequestId(1), EventKind::kToken));
   EXPECT_EQ(d.NumBlocks(BlockState::kFree), 16);
+}
+
+TEST(HandoffTest, LeavesPromptLogprobsToThePrefillWorker) {
+  InstanceOptions options = SmallOptions();
+  options.num_blocks = 7;
+  FakeInstance p(SmallOptions()), d(options);
+  ASSERT_TRUE(d.scheduler->Add(MakeRequest(1, 8, 12), kStart).ok());
+  ASSERT_TRUE(d.Step());
+  Request request = MakeRequest(2, 8, 12);
+  request.sampling.num_prompt_logprobs = 0;
+  ASSERT_TRUE(d.scheduler->Expect(request, kStart).ok());
+  request.hand_off = true;
+  ASSERT_TRUE(p.scheduler->Add(request, kStart).ok());
+  p.RunUntilIdle();
+  EXPECT_TRUE(p.Has(request.id, EventKind::kPromptLogprobs));
+  d.scheduler->Begun(request.id, 0, kStart);
+  d.TakeEvents();
+  Transfer(p, d, request.id, 0, 8);
+  d.scheduler->Offer({.id = request.id, .first_token = p.TokensOf(request.id).at(0)}, kStart);
+  d.RunUntilIdle();
+  EXPECT_TRUE(d.Has(request.id, EventKind::kPreempted)) << "so its prompt was computed here";
+  EXPECT_FALSE(d.Has(request.id, EventKind::kPromptLogprobs));
+  EXPECT_EQ(d.TokensOf(request.id).size(), 11u);
 }
 
 TEST(HandoffTest, AbortWhileReceivingQuarantinesUntilTheFence) {

@@ -222,18 +222,42 @@ TEST(InstanceSchedulerTest, PreemptsTheLastOfTheLowestClassAndLosesNoToken) {
 TEST(InstanceSchedulerTest, DoesNotPreemptAPromptBeingHandedOff) {
   InstanceOptions options = SmallOptions();
   options.num_blocks = 4;
+  options.max_num_seqs = 2;
+  options.max_batch_tokens = 2;
+  FakeInstance instance(options);
+  const Request local = MakeRequest(1, 3, 12);
+  ASSERT_TRUE(instance.scheduler->Add(local, kStart).ok());
+  ASSERT_TRUE(instance.Step());
+  ASSERT_TRUE(instance.Step());
+  Request handed = MakeRequest(2, 8, 12);  // the other two blocks, one token a step
+  handed.hand_off = true;
+  ASSERT_TRUE(instance.scheduler->Add(handed, kStart).ok());
+  while (!instance.Has(local.id, EventKind::kPreempted)) {
+    ASSERT_TRUE(instance.Step());
+    ASSERT_FALSE(instance.Has(handed.id, EventKind::kToken)) << "was not in the way at all";
+  }
+  instance.RunUntilIdle();
+  EXPECT_FALSE(instance.Has(handed.id, EventKind::kPreempted));
+  EXPECT_EQ(instance.NumBlocks(BlockState::kLeasedOut), 2);
+  instance.scheduler->Release(handed.id, 0, kStart);
+  instance.RunUntilIdle();
+  EXPECT_EQ(instance.TokensOf(local.id), ExpectedOutput(local, 100));
+}
+
+TEST(InstanceSchedulerTest, PreemptsAYoungerPromptBeforeAnOlderDecode) {
+  InstanceOptions options = SmallOptions();
+  options.num_blocks = 4;
+  options.max_num_seqs = 2;
+  options.max_batch_tokens = 2;
   FakeInstance instance(options);
   ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 3, 12), kStart).ok());
   ASSERT_TRUE(instance.Step());
-  Request handed = MakeRequest(2, 8, 12);
-  handed.hand_off = true;
-  ASSERT_TRUE(instance.scheduler->Add(handed, kStart).ok());
+  ASSERT_TRUE(instance.Step());
+  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 7, 1), kStart).ok());
   instance.RunUntilIdle();
-  EXPECT_FALSE(instance.Has(RequestId(2), EventKind::kPreempted));
-  EXPECT_TRUE(instance.Has(RequestId(1), EventKind::kPreempted)) << "the only other one";
-  instance.scheduler->Release(RequestId(2), 0, kStart);
-  instance.RunUntilIdle();
-  EXPECT_EQ(instance.TokensOf(RequestId(1)), ExpectedOutput(MakeRequest(1, 3, 12), 100));
+  EXPECT_FALSE(instance.Has(RequestId(1), EventKind::kPreempted));
+  EXPECT_TRUE(instance.Has(RequestId(2), EventKind::kPreempted));
+  EXPECT_EQ(instance.TokensOf(RequestId(2)), ExpectedOutput(MakeRequest(2, 7, 1), 100));
 }
 
 TEST(InstanceSchedulerTest, RefusesWhatCanNeverRun) {

@@ -8,8 +8,10 @@
 
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,8 +43,8 @@ class SimulatedCluster {
     for (int i = 0; i < num_operations && !testing::Test::HasFailure(); ++i) {
       Operate(/*faults=*/true);
     }
-    for (int i = 0; i < 100000 && !AllDone(); ++i) Operate(/*faults=*/false);
-    EXPECT_TRUE(AllDone()) << "stuck";
+    for (int i = 0; i < 100000 && num_open_clients_ > 0; ++i) Operate(/*faults=*/false);
+    EXPECT_EQ(num_open_clients_, 0) << "stuck";
     for (int i = 0; i < 300 || !messages_.empty(); ++i) Operate(/*faults=*/false);
     now_ += absl::Hours(1);  // what nobody pulled
     for (int side : {kPrefill, kDecode}) {
@@ -56,6 +58,7 @@ class SimulatedCluster {
   // Every batch and event, one a line.
   const std::string& log() const { return log_; }
   SchedulerStats stats(int side) const { return workers_[side].scheduler->Stats(); }
+  int num_clients() const { return static_cast<int>(clients_.size()); }
   int num_completed() const { return num_completed_; }
   int num_replays() const { return num_replays_; }
 
@@ -78,7 +81,6 @@ class SimulatedCluster {
     std::optional<TokenId> first_token;
     bool over = false;     // nothing is copied any more
     bool settled = false;  // decode worker: offered, or the blocks are being fenced
-    bool fencing = false;
   };
 
   struct Client {
@@ -98,7 +100,7 @@ class SimulatedCluster {
   void Operate(bool faults) {
     now_ += absl::Milliseconds(Random(3));
     const double rate = faults ? options_.fault_rate : 0;
-    if (faults && Chance(0.2)) NewClient();
+    if (faults && num_open_clients_ < 20 && Chance(0.3)) NewClient();
     RouteOne();
     if (Chance(0.7)) StartStep(kPrefill);
     if (Chance(0.7)) StartStep(kDecode);
@@ -125,8 +127,10 @@ class SimulatedCluster {
     client.request.sampling.seed = random_();
     client.request.sampling.min_tokens = Random(client.request.sampling.max_tokens + 1);
     client.request.sampling.stop_token_ids = {TokenId(Random(kVocabSize)), 3};
-    if (Chance(0.1)) client.request.deadline = now_ + absl::Milliseconds(Random(200));
+    if (Chance(options_.fault_rate * 5))
+      client.request.deadline = now_ + absl::Milliseconds(Random(200));
     clients_.push_back(std::move(client));
+    ++num_open_clients_;
   }
 
   void RouteOne() {
@@ -144,12 +148,14 @@ class SimulatedCluster {
         if (request.attempt > 0) SendAbort(1 - side, request.id, request.attempt - 1);
       } else {
         transfers_[attempt];
+        open_.insert(attempt);
         const bool expected =
             Accept(kDecode, workers_[kDecode].scheduler->Expect(request, now_), attempt);
         request.hand_off = true;
         if (!expected ||
             !Accept(kPrefill, workers_[kPrefill].scheduler->Add(request, now_), attempt)) {
           SendAbort(kDecode, request.id, request.attempt);
+          Close(attempt, transfers_[attempt]);
           Reroute(client);
         }
       }
@@ -237,23 +243,29 @@ class SimulatedCluster {
     } else if (side == kPrefill && event.kind == EventKind::kToken) {
       transfer.first_token = event.token.token;
     } else if (side == kPrefill && event.kind == EventKind::kFinished) {
-      transfer.over = true;
+      Close(attempt, transfer);
       if (event.reason != FinishReason::kAborted) SendAbort(kDecode, event.id, event.attempt);
     } else if (side == kPrefill && IsTerminal(event.kind) && !transfer.over) {
       GiveUp(event.id, event.attempt, transfer);
     } else if (side == kDecode && event.kind == EventKind::kReserved) {
       EXPECT_EQ(event.num_tokens, transfer.num_tokens);
       transfer.target = event.block_table;
+      num_receiving_ += static_cast<int>(transfer.target.size());
     } else if (side == kDecode && IsTerminal(event.kind)) {
-      transfer.over = true;
+      Close(attempt, transfer);
       SendAbort(kPrefill, event.id, event.attempt);
       Settle(event.id, event.attempt, transfer);
     }
   }
 
+  void Close(const Attempt& attempt, Transfer& transfer) {
+    transfer.over = true;
+    open_.erase(attempt);
+  }
+
   // The transfer has failed; the decode worker hears of it now or later.
   void GiveUp(RequestId id, uint32_t attempt, Transfer& transfer) {
-    transfer.over = true;
+    Close({id.value(), attempt}, transfer);
     Send([this, id, attempt] {
       workers_[kDecode].scheduler->Recompute(id, attempt, now_);
       SendAbort(kPrefill, id, attempt);
@@ -265,9 +277,10 @@ class SimulatedCluster {
   // still under way; once they have landed, the fence is told.
   void Settle(RequestId id, uint32_t attempt, Transfer& transfer) {
     if (transfer.target.empty() || std::exchange(transfer.settled, true)) return;
-    transfer.fencing = true;
+    num_receiving_ -= static_cast<int>(transfer.target.size());
+    num_quarantined_ += static_cast<int>(transfer.target.size());
     Send([this, id, attempt, &transfer] {
-      transfer.fencing = false;
+      num_quarantined_ -= static_cast<int>(transfer.target.size());
       for (int i = 0; i < transfer.num_tokens; ++i) {
         workers_[kDecode].runner.Slot(transfer.target, i) = 0xBAD;
       }
@@ -300,19 +313,24 @@ class SimulatedCluster {
     if (!complete && !client.aborted && client.handed_off && side == kPrefill) return;
     EXPECT_TRUE(client.aborted || event.reason != FinishReason::kAborted) << event.id;
     client.done = true;
+    --num_open_clients_;
   }
 
   // Positions that are stored at the source, in order; the last one hands the request over.
   void CopySome() {
-    for (auto& [attempt, transfer] : transfers_) {
-      if (transfer.over || transfer.target.empty() || !Chance(0.7)) continue;
+    for (auto it = open_.begin(); it != open_.end();) {
+      const Attempt attempt = *it++;  // an offer closes it
+      Transfer& transfer = transfers_[attempt];
+      if (transfer.target.empty() || !Chance(0.7)) continue;
       const int end = std::min(transfer.num_stored, transfer.num_copied + 1 + Random(12));
       for (; transfer.num_copied < end; ++transfer.num_copied) {
         workers_[kDecode].runner.Slot(transfer.target, transfer.num_copied) =
             workers_[kPrefill].runner.Slot(transfer.source, transfer.num_copied);
       }
       if (transfer.num_copied < transfer.num_tokens || !transfer.first_token) continue;
-      transfer.over = transfer.settled = true;
+      Close(attempt, transfer);
+      transfer.settled = true;
+      num_receiving_ -= static_cast<int>(transfer.target.size());
       const RequestId id(attempt.first);
       workers_[kDecode].scheduler->Offer(
           {.id = id, .attempt = attempt.second, .first_token = *transfer.first_token}, now_);
@@ -330,10 +348,9 @@ class SimulatedCluster {
   }
 
   void LoseTransfer() {
-    for (auto& [attempt, transfer] : transfers_) {
-      if (transfer.over || !Chance(0.3)) continue;
-      return GiveUp(RequestId(attempt.first), attempt.second, transfer);
-    }
+    if (open_.empty()) return;
+    const Attempt attempt = *std::next(open_.begin(), Random(static_cast<int>(open_.size())));
+    GiveUp(RequestId(attempt.first), attempt.second, transfers_[attempt]);
   }
 
   // As if a worker had died: a new attempt, while the old one may still be anywhere.
@@ -344,7 +361,7 @@ class SimulatedCluster {
     SendAbort(kPrefill, client.request.id, client.request.attempt);
     SendAbort(kDecode, client.request.id, client.request.attempt);
     const auto found = transfers_.find({client.request.id.value(), client.request.attempt});
-    if (found != transfers_.end()) found->second.over = true;
+    if (found != transfers_.end()) Close(found->first, found->second);
     ++num_replays_;
     Reroute(client);
   }
@@ -367,10 +384,6 @@ class SimulatedCluster {
     }
   }
 
-  bool AllDone() const {
-    return std::all_of(clients_.begin(), clients_.end(), [](const Client& c) { return c.done; });
-  }
-
   void CheckLedger(int side) {
     const SchedulerStats stats = workers_[side].scheduler->Stats();
     int sum = 0;
@@ -379,13 +392,8 @@ class SimulatedCluster {
     ASSERT_EQ(stats.ledger_breaches, 0);
     ASSERT_EQ(stats.blocks[int(BlockState::kCached)], 0);
     if (side == kPrefill) return;
-    size_t num_receiving = 0, num_quarantined = 0;
-    for (const auto& [attempt, transfer] : transfers_) {
-      if (!transfer.settled) num_receiving += transfer.target.size();
-      if (transfer.fencing) num_quarantined += transfer.target.size();
-    }
-    ASSERT_EQ(stats.blocks[int(BlockState::kReceiving)], num_receiving);
-    ASSERT_EQ(stats.blocks[int(BlockState::kQuarantined)], num_quarantined);
+    ASSERT_EQ(stats.blocks[int(BlockState::kReceiving)], num_receiving_);
+    ASSERT_EQ(stats.blocks[int(BlockState::kQuarantined)], num_quarantined_);
   }
 
   void CheckEnd() {
@@ -409,8 +417,12 @@ class SimulatedCluster {
   std::vector<Worker> workers_;
   std::vector<Client> clients_;  // index: id - 1
   std::map<Attempt, Transfer> transfers_;
+  std::set<Attempt> open_;  // not over
+  int num_receiving_ = 0;   // blocks of the decode worker, as they have to be
+  int num_quarantined_ = 0;
   std::vector<std::function<void()>> messages_;
   std::string log_;
+  int num_open_clients_ = 0;
   int num_completed_ = 0;
   int num_replays_ = 0;
 };

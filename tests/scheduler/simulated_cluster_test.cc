@@ -24,7 +24,7 @@ ClusterOptions Tiny(uint32_t seed) {
 TEST(SimulatedClusterTest, LosesAndDoublesNothingWithTinyPools) {
   int num_completed = 0, num_replays = 0;
   int64_t num_preemptions = 0, num_recomputes = 0, num_expired = 0;
-  for (uint32_t seed = 0; seed < 20; ++seed) {
+  for (uint32_t seed = 0; seed < 40; ++seed) {
     SimulatedCluster cluster(Tiny(seed));
     cluster.Run(2000);
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
@@ -43,7 +43,7 @@ TEST(SimulatedClusterTest, LosesAndDoublesNothingWithTinyPools) {
 }
 
 TEST(SimulatedClusterTest, LosesAndDoublesNothingWithSeveralBatchesInFlight) {
-  for (uint32_t seed = 0; seed < 20; ++seed) {
+  for (uint32_t seed = 0; seed < 40; ++seed) {
     ClusterOptions options = Tiny(seed);
     options.prefill.depth = 3;
     options.decode.depth = 2;
@@ -74,6 +74,7 @@ TEST(SimulatedClusterTest, CompletesEveryRequestWhenNothingFails) {
     SimulatedCluster cluster(options);
     cluster.Run(1000);
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
+    EXPECT_EQ(cluster.num_completed(), cluster.num_clients());
     EXPECT_EQ(cluster.stats(SimulatedCluster::kDecode).recomputes, 0);
   }
 }
