@@ -2,126 +2,237 @@
 
 #include <isa-l/crc.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "engine/core/log.h"
 
 namespace tandem {
 namespace {
 
-constexpr uint32_t kMagic = 0x46564b54;  // "TKVF"
-constexpr uint32_t kCrcSeed = 0xffffffff;
-constexpr size_t kCrcOffset = 60;
+constexpr size_t kCrcOffset = 64;
+constexpr uint32_t kCrcBegin = ~0u;  // inverted before and after, as CRC32C is defined
 
-// CRC32C without its final complement, which both ends leave out.
-uint32_t Crc(uint32_t crc, const uint8_t* data, size_t size) {
-  // The function only reads; its parameter lacks the const.
-  return crc32_iscsi(const_cast<uint8_t*>(data), static_cast<int>(size), crc);
+static_assert(static_cast<int>(DType::kF32) == 0 && static_cast<int>(DType::kF16) == 1 &&
+                  static_cast<int>(DType::kBF16) == 2,
+              "these numbers are on the wire");
+
+uint32_t ExtendCrc(uint32_t crc, const uint8_t* data, size_t size) {
+  // ISA-L counts in int and does not write to what it takes as non-const.
+  constexpr size_t kMost = size_t{1} << 30;
+  for (size_t done = 0; done < size; done += kMost) {
+    crc = crc32_iscsi(const_cast<uint8_t*>(data) + done,
+                      static_cast<int>(std::min(kMost, size - done)), crc);
+  }
+  return crc;
 }
 
 template <typename T>
-void Store(std::string& bytes, size_t offset, T value) {
-  for (size_t i = 0; i < sizeof(T); ++i) bytes[offset + i] = static_cast<char>(value >> (8 * i));
+void Put(T value, std::string* out) {
+  for (size_t i = 0; i < sizeof(T); ++i) out->push_back(static_cast<char>(value >> (8 * i)));
 }
 
 template <typename T>
-T Load(absl::Span<const uint8_t> bytes, size_t offset) {
-  T value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) value |= static_cast<T>(T{bytes[offset + i]} << (8 * i));
-  return value;
+T Take(const uint8_t** p) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < sizeof(T); ++i) value |= uint64_t{*(*p)++} << (8 * i);
+  return static_cast<T>(value);
+}
+
+std::string EncodeFields(const KvFrameHeader& header) {
+  std::string out(KvFrameHeader::kMagic);
+  out.reserve(KvFrameHeader::kBytes);
+  Put(static_cast<uint16_t>(KvFrameHeader::kBytes), &out);
+  Put(static_cast<uint8_t>(header.kind), &out);
+  Put(static_cast<uint8_t>(header.component), &out);
+  Put(header.request_id, &out);
+  Put(header.epoch, &out);
+  Put(header.attempt, &out);
+  Put(header.layout_version, &out);
+  Put(header.layer, &out);
+  Put(static_cast<uint32_t>(header.dtype), &out);
+  Put(header.token_begin, &out);
+  Put(header.token_end, &out);
+  Put(header.head_begin, &out);
+  Put(header.head_end, &out);
+  Put(header.payload_bytes, &out);
+  Put(header.crc32c, &out);
+  CHECK(out.size() == KvFrameHeader::kBytes);
+  return out;
+}
+
+// The running CRC after the header.
+uint32_t HeaderCrc(KvFrameHeader header) {
+  header.crc32c = 0;
+  const std::string bytes = EncodeFields(header);
+  return ExtendCrc(kCrcBegin, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+}
+
+template <typename Byte>
+std::vector<absl::Span<Byte>> SelectHeadsOf(const KvLayout& layout,
+                                            absl::Span<const absl::Span<Byte>> runs, int head_begin,
+                                            int head_end) {
+  CHECK(head_begin >= 0 && head_begin <= head_end && head_end <= layout.num_kv_heads)
+      << "heads [" << head_begin << ", " << head_end << ") of " << layout.num_kv_heads;
+  if (head_begin == 0 && head_end == layout.num_kv_heads) return {runs.begin(), runs.end()};
+  const size_t token_bytes = layout.TokenBytes();
+  const size_t head_bytes = DTypeBytes(layout.dtype, layout.head_dim);
+  std::vector<absl::Span<Byte>> selected;
+  for (const absl::Span<Byte> run : runs) {
+    for (size_t token = 0; token < run.size(); token += token_bytes) {
+      selected.push_back(
+          run.subspan(token + head_begin * head_bytes, (head_end - head_begin) * head_bytes));
+    }
+  }
+  return selected;
 }
 
 }  // namespace
 
-absl::Status KvFrameHeader::CheckFits(const KvLayout& layout, uint32_t num_tokens) const {
-  const auto refuse = [](absl::string_view field, auto value, auto limit) {
+absl::Status KvFrameHeader::CheckFits(const KvLayout& layout, int num_tokens) const {
+  const auto misfit = [](absl::string_view field, auto value, auto expected) {
     return absl::InvalidArgumentError(
-        absl::StrCat("KV frame with ", field, " ", value, ", limit ", limit));
+        absl::StrCat("KV frame does not fit: ", field, " is ", value, ", expected ", expected));
   };
-  if (layer >= static_cast<uint32_t>(layout.num_layers))
-    return refuse("layer", layer, layout.num_layers);
-  if (dtype != layout.dtype) {
-    return absl::InvalidArgumentError(absl::StrCat("KV frame of ", GetDTypeInfo(dtype).name,
-                                                   ", expected ", GetDTypeInfo(layout.dtype).name));
+  const auto range = [](uint32_t begin, uint32_t end) {
+    return absl::StrCat("[", begin, ", ", end, ")");
+  };
+  if (layout_version != KvLayout::kVersion) {
+    return misfit("layout_version", layout_version, KvLayout::kVersion);
   }
-  if (token_end > num_tokens) return refuse("token_end", token_end, num_tokens);
-  if (token_begin >= token_end) return refuse("token_begin", token_begin, token_end);
-  if (head_end > layout.num_kv_heads) return refuse("head_end", head_end, layout.num_kv_heads);
-  if (head_begin >= head_end) return refuse("head_begin", head_begin, head_end);
+  if (dtype != layout.dtype) {
+    return misfit("dtype", GetDTypeInfo(dtype).name, GetDTypeInfo(layout.dtype).name);
+  }
+  if (layer >= static_cast<uint32_t>(layout.num_layers)) {
+    return misfit("layer", layer, absl::StrCat("less than ", layout.num_layers));
+  }
+  if (token_begin >= token_end || token_end > static_cast<uint32_t>(num_tokens)) {
+    return misfit("token range", range(token_begin, token_end),
+                  absl::StrCat("a part of ", num_tokens, " tokens"));
+  }
+  if (head_begin >= head_end || head_end > static_cast<uint32_t>(layout.num_kv_heads)) {
+    return misfit("head range", range(head_begin, head_end),
+                  absl::StrCat("a part of ", layout.num_kv_heads, " heads"));
+  }
+  const uint64_t elements =
+      uint64_t{token_end - token_begin} * (head_end - head_begin) * layout.head_dim;
+  const uint64_t expected_bytes = DTypeBytes(dtype, static_cast<int64_t>(elements));
+  if (payload_bytes != expected_bytes)
+    return misfit("payload_bytes", payload_bytes, expected_bytes);
   return absl::OkStatus();
 }
 
-int64_t KvFrameHeader::PayloadBytes(const KvLayout& layout) const {
-  const int64_t num_heads = head_end - head_begin;
-  return (token_end - token_begin) * DTypeBytes(dtype, num_heads * layout.head_dim);
-}
-
 std::string EncodeKvFrameHeader(const KvFrameHeader& header,
-                                absl::Span<const absl::Span<const uint8_t>> payload) {
-  uint32_t payload_bytes = 0;
-  for (absl::Span<const uint8_t> run : payload) payload_bytes += run.size();
-  std::string bytes(KvFrameHeader::kBytes, '\0');
-  Store<uint32_t>(bytes, 0, kMagic);
-  Store<uint32_t>(bytes, 4, KvFrameHeader::kBytes);
-  Store<uint64_t>(bytes, 8, header.request_id);
-  Store<uint64_t>(bytes, 16, header.epoch);
-  Store<uint32_t>(bytes, 24, header.attempt);
-  Store<uint32_t>(bytes, 28, KvLayout::kVersion);
-  Store<uint32_t>(bytes, 32, header.layer);
-  Store<uint8_t>(bytes, 36, static_cast<uint8_t>(header.component));
-  Store<uint8_t>(bytes, 37, static_cast<uint8_t>(header.dtype));
-  Store<uint32_t>(bytes, 40, header.token_begin);
-  Store<uint32_t>(bytes, 44, header.token_end);
-  Store<uint16_t>(bytes, 48, header.head_begin);
-  Store<uint16_t>(bytes, 50, header.head_end);
-  Store<uint32_t>(bytes, 56, payload_bytes);
-  uint32_t crc = Crc(kCrcSeed, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  for (absl::Span<const uint8_t> run : payload) crc = Crc(crc, run.data(), run.size());
-  Store<uint32_t>(bytes, kCrcOffset, crc);
-  return bytes;
+                                absl::Span<const absl::Span<const uint8_t>> payload_runs) {
+  uint32_t crc = HeaderCrc(header);
+  uint64_t bytes = 0;
+  for (const absl::Span<const uint8_t> run : payload_runs) {
+    crc = ExtendCrc(crc, run.data(), run.size());
+    bytes += run.size();
+  }
+  CHECK(bytes == header.payload_bytes) << bytes << " bytes, header says " << header.payload_bytes;
+  KvFrameHeader with_crc = header;
+  with_crc.crc32c = ~crc;
+  return EncodeFields(with_crc);
 }
 
-absl::StatusOr<KvFrameReader> KvFrameReader::Parse(absl::Span<const uint8_t> bytes) {
+absl::StatusOr<KvFrameHeader> DecodeKvFrameHeader(absl::Span<const uint8_t> bytes) {
   if (bytes.size() < KvFrameHeader::kBytes) {
-    return absl::DataLossError(absl::StrCat("a KV frame of ", bytes.size(), " bytes"));
+    return absl::DataLossError(absl::StrCat("KV frame of ", bytes.size(), " bytes: its header has ",
+                                            KvFrameHeader::kBytes));
   }
-  const auto expect = [&bytes](absl::string_view field, size_t offset, uint32_t expected) {
-    const uint32_t found = Load<uint32_t>(bytes, offset);
-    if (found == expected) return absl::OkStatus();
+  const uint8_t* p = bytes.data();
+  if (std::memcmp(p, KvFrameHeader::kMagic, 4) != 0) {
+    return absl::DataLossError("KV frame does not start with its magic bytes");
+  }
+  p += 4;
+  if (const uint16_t size = Take<uint16_t>(&p); size != KvFrameHeader::kBytes) {
     return absl::DataLossError(
-        absl::StrCat("KV frame with ", field, " ", found, ", expected ", expected));
+        absl::StrCat("KV frame says its header has ", size, " bytes, not ", KvFrameHeader::kBytes));
+  }
+  const auto unknown = [](absl::string_view field, uint32_t value) {
+    return absl::InvalidArgumentError(absl::StrCat("KV frame has unknown ", field, " ", value));
   };
-  absl::Status status = expect("magic", 0, kMagic);
-  status.Update(expect("header size", 4, KvFrameHeader::kBytes));
-  status.Update(expect("layout version", 28, KvLayout::kVersion));
-  if (!status.ok()) return status;
-  const uint8_t component = bytes[36];
-  const uint8_t dtype = bytes[37];
-  if (component > 1 || dtype > static_cast<uint8_t>(DType::kBF16)) {
-    return absl::DataLossError(
-        absl::StrCat("KV frame with component ", component, " and dtype ", dtype));
+  KvFrameHeader header;
+  header.kind = static_cast<KvFrameKind>(Take<uint8_t>(&p));
+  if (header.kind != KvFrameKind::kTokens) {
+    return unknown("kind", static_cast<uint32_t>(header.kind));
   }
-  KvFrameReader reader;
-  reader.header_ = {.request_id = Load<uint64_t>(bytes, 8),
-                    .epoch = Load<uint64_t>(bytes, 16),
-                    .attempt = Load<uint32_t>(bytes, 24),
-                    .layer = Load<uint32_t>(bytes, 32),
-                    .component = static_cast<KvComponent>(component),
-                    .dtype = static_cast<DType>(dtype),
-                    .token_begin = Load<uint32_t>(bytes, 40),
-                    .token_end = Load<uint32_t>(bytes, 44),
-                    .head_begin = Load<uint16_t>(bytes, 48),
-                    .head_end = Load<uint16_t>(bytes, 50)};
-  reader.payload_bytes_ = Load<uint32_t>(bytes, 56);
-  reader.expected_crc_ = Load<uint32_t>(bytes, kCrcOffset);
-  uint8_t unsigned_header[KvFrameHeader::kBytes] = {};
-  std::memcpy(unsigned_header, bytes.data(), kCrcOffset);
-  reader.crc_ = Crc(kCrcSeed, unsigned_header, sizeof(unsigned_header));
-  return reader;
+  header.component = static_cast<KvComponent>(Take<uint8_t>(&p));
+  if (header.component > KvComponent::kValues) {
+    return unknown("component", static_cast<uint32_t>(header.component));
+  }
+  header.request_id = Take<uint64_t>(&p);
+  header.epoch = Take<uint64_t>(&p);
+  header.attempt = Take<uint32_t>(&p);
+  header.layout_version = Take<uint32_t>(&p);
+  header.layer = Take<uint32_t>(&p);
+  const uint32_t dtype = Take<uint32_t>(&p);
+  if (dtype > static_cast<uint32_t>(DType::kBF16)) return unknown("dtype", dtype);
+  header.dtype = static_cast<DType>(dtype);
+  header.token_begin = Take<uint32_t>(&p);
+  header.token_end = Take<uint32_t>(&p);
+  header.head_begin = Take<uint32_t>(&p);
+  header.head_end = Take<uint32_t>(&p);
+  header.payload_bytes = Take<uint64_t>(&p);
+  header.crc32c = Take<uint32_t>(&p);
+  return header;
 }
 
-void KvFrameReader::Feed(absl::Span<const uint8_t> bytes) {
-  crc_ = Crc(crc_, bytes.data(), bytes.size());
+KvFrameReader::KvFrameReader(const KvFrameHeader& header,
+                             std::vector<absl::Span<uint8_t>> destination)
+    : header_(header), destination_(std::move(destination)), crc_(HeaderCrc(header)) {
+  uint64_t bytes = 0;
+  for (const absl::Span<uint8_t> run : destination_) bytes += run.size();
+  CHECK(bytes == header.payload_bytes) << bytes << " bytes, header says " << header.payload_bytes;
+}
+
+absl::Status KvFrameReader::Append(absl::Span<const uint8_t> slice) {
+  if (slice.size() > header_.payload_bytes - received_) {
+    return absl::DataLossError(absl::StrCat("KV frame has more than the ", header_.payload_bytes,
+                                            " payload bytes that its header says"));
+  }
+  received_ += slice.size();
+  // In pieces that stay in L1 between the copy and the CRC.
+  constexpr size_t kPiece = 16 * 1024;
+  while (!slice.empty()) {
+    const absl::Span<uint8_t> run = destination_[run_];
+    const size_t size = std::min({slice.size(), run.size() - run_offset_, kPiece});
+    std::memcpy(run.data() + run_offset_, slice.data(), size);
+    crc_ = ExtendCrc(crc_, slice.data(), size);
+    slice.remove_prefix(size);
+    run_offset_ += size;
+    if (run_offset_ == run.size()) {
+      ++run_;
+      run_offset_ = 0;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KvFrameReader::Finish() const {
+  if (received_ != header_.payload_bytes) {
+    return absl::DataLossError(absl::StrCat("KV frame ends after ", received_, " of ",
+                                            header_.payload_bytes, " payload bytes"));
+  }
+  if (~crc_ != header_.crc32c) {
+    return absl::DataLossError(absl::StrCat("KV frame of request ", header_.request_id, ", layer ",
+                                            header_.layer, " fails its CRC"));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<absl::Span<const uint8_t>> SelectHeads(const KvLayout& layout,
+                                                   absl::Span<const absl::Span<const uint8_t>> runs,
+                                                   int head_begin, int head_end) {
+  return SelectHeadsOf<const uint8_t>(layout, runs, head_begin, head_end);
+}
+
+std::vector<absl::Span<uint8_t>> SelectHeads(const KvLayout& layout,
+                                             absl::Span<const absl::Span<uint8_t>> runs,
+                                             int head_begin, int head_end) {
+  return SelectHeadsOf<uint8_t>(layout, runs, head_begin, head_end);
 }
 
 }  // namespace tandem

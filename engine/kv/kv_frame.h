@@ -1,16 +1,19 @@
-// The unit in which KV travels: a fixed header that says whose and which KV it is, then the bytes.
+// The unit of the KV stream between workers: the K or the V of a range of tokens and heads in one
+// layer. A frame is a fixed little-endian header and a payload [token][head][head_dim]. It names
+// tokens and heads, not blocks, so the receiver places it into blocks of its own size.
 //
-// Header, little-endian, 64 bytes:
-//   0 magic "TKVF"   4 header size   8 request id (8 bytes)   16 epoch of the sender (8)
-//   24 attempt   28 layout version   32 layer   36 component (1), dtype (1), zero (2)
-//   40 token begin   44 token end   48 head begin (2), head end (2)   52 zero
-//   56 payload size   60 CRC32C of header (with this field zero) and payload
-// Payload: [token][head][head_dim] of the named ranges, in the named dtype. Frames name tokens and
-// heads, not blocks, so the receiver places them into blocks of its own size.
+// Sender:    runs = SelectHeads(cache.Read(...), ...);  send EncodeKvFrameHeader(header, runs),
+// runs Receiver:  header = DecodeKvFrameHeader(bytes);  header.CheckFits(layout, num_tokens);
+//            reader(header, SelectHeads(cache.Write(...), ...));  reader.Append(slice)...;
+//            reader.Finish()
+//
+// Only Finish tells whether the frame is sound: until then neither the header's identity nor the
+// bytes in the cache may be relied on.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,56 +23,82 @@
 
 namespace tandem {
 
-struct KvFrameHeader {
-  static constexpr size_t kBytes = 64;
+enum class KvFrameKind : uint8_t { kTokens = 1 };
 
-  uint64_t request_id = 0;
-  uint64_t epoch = 0;
-  uint32_t attempt = 0;
-  uint32_t layer = 0;
+// On the wire, little-endian:
+//
+// offset  bytes  field             offset  bytes  field
+//      0      4  magic "TKVF"          36      4  dtype: 0 F32, 1 F16, 2 BF16
+//      4      2  header bytes          40      4  token_begin
+//      6      1  kind                  44      4  token_end
+//      7      1  component             48      4  head_begin
+//      8      8  request_id            52      4  head_end
+//     16      8  epoch                 56      8  payload_bytes
+//     24      4  attempt               64      4  crc32c of the header (this field 0) and the
+//     28      4  layout_version                   payload
+//     32      4  layer
+struct KvFrameHeader {
+  static constexpr size_t kBytes = 68;
+  static constexpr char kMagic[5] = "TKVF";
+
+  KvFrameKind kind = KvFrameKind::kTokens;
   KvComponent component = KvComponent::kKeys;
+  uint64_t request_id = 0;
+  uint32_t attempt = 0;
+  uint64_t epoch = 0;  // of the sender
+  uint32_t layout_version = KvLayout::kVersion;
   DType dtype = DType::kF16;
+  uint32_t layer = 0;
   uint32_t token_begin = 0;
   uint32_t token_end = 0;
-  uint16_t head_begin = 0;
-  uint16_t head_end = 0;
+  uint32_t head_begin = 0;
+  uint32_t head_end = 0;
+  uint64_t payload_bytes = 0;
+  uint32_t crc32c = 0;  // set by EncodeKvFrameHeader
 
-  // INVALID_ARGUMENT names the first field that does not lie within `layout` and a sequence of
-  // `num_tokens`.
-  absl::Status CheckFits(const KvLayout& layout, uint32_t num_tokens) const;
+  bool operator==(const KvFrameHeader& other) const = default;
 
-  // Of what CheckFits accepted.
-  int64_t PayloadBytes(const KvLayout& layout) const;
+  // INVALID_ARGUMENT naming the first field that does not fit a prompt of `num_tokens` in `layout`:
+  // version, dtype, layer, ranges, and a payload of another size than these make.
+  absl::Status CheckFits(const KvLayout& layout, int num_tokens) const;
 };
 
-// The kBytes that stand before `payload`, whose runs are sent in order.
+// The header's bytes, with the CRC over header and payload. payload_bytes must be the runs' sum.
 std::string EncodeKvFrameHeader(const KvFrameHeader& header,
-                                absl::Span<const absl::Span<const uint8_t>> payload);
+                                absl::Span<const absl::Span<const uint8_t>> payload_runs);
 
-// A frame as it comes in, piece by piece: parse the header, feed the payload, ask whether it is
-// intact.
+// Reads the header at the start of `bytes`. DATA_LOSS when they are too few, or magic or header
+// size are wrong; INVALID_ARGUMENT for an unknown kind, component or dtype. The CRC is
+// KvFrameReader's business.
+absl::StatusOr<KvFrameHeader> DecodeKvFrameHeader(absl::Span<const uint8_t> bytes);
+
+// Copies a payload that arrives in slices to where it belongs, and checks it, in one pass.
 class KvFrameReader {
  public:
-  // `bytes`: the first kBytes of the message. DATA_LOSS names what makes it no frame of this
-  // version.
-  static absl::StatusOr<KvFrameReader> Parse(absl::Span<const uint8_t> bytes);
+  // `destination`, in order, must hold header.payload_bytes; it is written as slices arrive.
+  KvFrameReader(const KvFrameHeader& header, std::vector<absl::Span<uint8_t>> destination);
 
-  const KvFrameHeader& header() const { return header_; }
-  uint32_t payload_bytes() const { return payload_bytes_; }
+  // The next bytes of the payload. DATA_LOSS when there are more than the header says.
+  absl::Status Append(absl::Span<const uint8_t> slice);
 
-  // The next bytes of the payload.
-  void Feed(absl::Span<const uint8_t> bytes);
-
-  // After the whole payload: header and payload are as they were sent.
-  bool Intact() const { return crc_ == expected_crc_; }
+  // DATA_LOSS when bytes are missing or the CRC differs.
+  absl::Status Finish() const;
 
  private:
-  KvFrameReader() = default;
-
-  KvFrameHeader header_;
-  uint32_t payload_bytes_ = 0;
-  uint32_t crc_ = 0;
-  uint32_t expected_crc_ = 0;
+  const KvFrameHeader header_;
+  const std::vector<absl::Span<uint8_t>> destination_;
+  size_t run_ = 0;         // where the next byte goes
+  size_t run_offset_ = 0;  // inside destination_[run_]
+  uint64_t received_ = 0;
+  uint32_t crc_;
 };
+
+// Heads [head_begin, head_end) out of runs of whole tokens, as KvCache::Read and Write return them.
+std::vector<absl::Span<const uint8_t>> SelectHeads(const KvLayout& layout,
+                                                   absl::Span<const absl::Span<const uint8_t>> runs,
+                                                   int head_begin, int head_end);
+std::vector<absl::Span<uint8_t>> SelectHeads(const KvLayout& layout,
+                                             absl::Span<const absl::Span<uint8_t>> runs,
+                                             int head_begin, int head_end);
 
 }  // namespace tandem

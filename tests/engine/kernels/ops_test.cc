@@ -63,9 +63,9 @@ TEST_P(OpsTest, EmbedDecodesEveryTypeAndScales) {
       for (size_t i = 0; i < ids.size(); ++i) {
         const std::vector<float> expected = DequantizeRow(table.view, ids[i]);
         for (int64_t k = 0; k < cols; ++k) {
-          // The minimum of a K block may cancel the rest: 4.1 is the most that this data reaches.
+          // A minimum may cancel the rest, which reaches 0.1 * 63 * 31 in Q5_K.
           ASSERT_NEAR(out[i * cols + k], expected[k] * scale,
-                      2e-7f * std::max(std::abs(expected[k]), 400.0f) * scale)
+                      2e-7f * std::max(std::abs(expected[k]), 200.0f) * scale)
               << GetDTypeInfo(dtype).name;
         }
       }

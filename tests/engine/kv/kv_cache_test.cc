@@ -1,105 +1,139 @@
 #include "engine/kv/kv_cache.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
-#include <cstring>
+#include <numeric>
 #include <random>
-#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
 
 namespace tandem {
 namespace {
 
-const KvLayout kLayout{.num_layers = 2, .num_kv_heads = 3, .head_dim = 4, .block_size = 5};
+constexpr KvLayout kLayout{
+    .num_layers = 3, .num_kv_heads = 2, .head_dim = 5, .block_size = 4, .dtype = DType::kF16};
 
-std::unique_ptr<KvCache> MakeCache(const KvLayout& layout, int num_blocks) {
-  auto cache = KvCache::Create(layout, num_blocks);
-  EXPECT_TRUE(cache.ok()) << cache.status();
-  return *std::move(cache);
+std::unique_ptr<KvCache> MakeCache(int num_blocks) { return *KvCache::Create(kLayout, num_blocks); }
+
+// The cache as the kernels see it: byte `byte` of token `token` in its block.
+uint8_t& ByteOf(const KvCache& cache, int layer, KvComponent component,
+                const std::vector<BlockId>& table, int token, int64_t byte) {
+  const LayerKv kv = cache.Layer(layer);
+  void* pool = component == KvComponent::kKeys ? kv.keys : kv.values;
+  const int64_t slot =
+      int64_t{table[token / kv.block_size]} * kv.block_size + token % kv.block_size;
+  return static_cast<uint8_t*>(pool)[slot * kLayout.TokenBytes() + byte];
 }
 
-template <typename Runs>
-size_t NumBytes(const Runs& runs) {
-  size_t size = 0;
-  for (const auto& run : runs) size += run.size();
-  return size;
+template <typename Byte>
+std::vector<uint8_t> Concatenate(const std::vector<absl::Span<Byte>>& runs) {
+  std::vector<uint8_t> bytes;
+  for (const auto& run : runs) bytes.insert(bytes.end(), run.begin(), run.end());
+  return bytes;
 }
 
-TEST(KvCacheTest, ConsecutiveBlocksAreOneRun) {
-  const auto cache = MakeCache(kLayout, 10);
-  const std::vector<BlockId> table = {4, 5, 6, 2, 3, 9};
-  EXPECT_EQ(cache->Read(0, KvComponent::kKeys, table, 0, 15).size(), 1);
-  EXPECT_EQ(cache->Read(0, KvComponent::kKeys, table, 0, 30).size(), 3);
-  EXPECT_EQ(cache->Read(1, KvComponent::kValues, table, 7, 8).size(), 1);
-  EXPECT_TRUE(cache->Read(1, KvComponent::kValues, table, 7, 7).empty());
-}
-
-TEST(KvCacheTest, ThePoolsOfLayersAndComponentsDoNotOverlap) {
-  const auto cache = MakeCache(kLayout, 3);
-  const std::vector<BlockId> table = {0, 1, 2};
-  uint8_t value = 1;
-  for (int layer = 0; layer < 2; ++layer) {
-    for (KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
-      for (absl::Span<uint8_t> run : cache->Write(layer, component, table, 0, 15)) {
-        std::ranges::fill(run, value);
+TEST(KvCacheTest, WrittenRangesReadBackAndDisturbNothingElse) {
+  std::mt19937 random(1);
+  constexpr int kBlocks = 24;
+  const std::unique_ptr<KvCache> cache = MakeCache(kBlocks);
+  // The model: one string of bytes per sequence, layer and component.
+  struct Sequence {
+    std::vector<BlockId> table;
+    std::vector<uint8_t> bytes[3][2];
+  };
+  std::vector<BlockId> blocks(kBlocks);
+  std::iota(blocks.begin(), blocks.end(), 0);
+  std::shuffle(blocks.begin(), blocks.end(), random);
+  std::vector<Sequence> sequences(3);
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    Sequence& s = sequences[i];
+    s.table.assign(blocks.begin() + i * 8, blocks.begin() + (i + 1) * 8);
+    for (auto& layer : s.bytes) {
+      for (auto& bytes : layer) bytes.assign(8 * 4 * kLayout.TokenBytes(), 0);
+    }
+  }
+  for (int round = 0; round < 500; ++round) {
+    Sequence& s = sequences[random() % sequences.size()];
+    const int layer = random() % 3;
+    const auto component = static_cast<KvComponent>(random() % 2);
+    int begin = random() % 33, end = random() % 33;
+    if (begin > end) std::swap(begin, end);
+    std::vector<uint8_t>& bytes = s.bytes[layer][static_cast<int>(component)];
+    auto next = bytes.begin() + begin * kLayout.TokenBytes();
+    for (absl::Span<uint8_t> run : cache->Write(layer, component, s.table, begin, end)) {
+      for (uint8_t& byte : run) byte = *next++ = static_cast<uint8_t>(random());
+    }
+    ASSERT_EQ(next - bytes.begin(), end * kLayout.TokenBytes());
+  }
+  for (const Sequence& s : sequences) {
+    for (int layer = 0; layer < 3; ++layer) {
+      for (const KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
+        const std::vector<uint8_t>& bytes = s.bytes[layer][static_cast<int>(component)];
+        EXPECT_EQ(Concatenate(cache->Read(layer, component, s.table, 0, 32)), bytes);
+        for (int token = 0; token < 32; ++token) {
+          for (int64_t i = 0; i < kLayout.TokenBytes(); ++i) {
+            ASSERT_EQ(ByteOf(*cache, layer, component, s.table, token, i),
+                      bytes[token * kLayout.TokenBytes() + i]);
+          }
+        }
       }
-      ++value;
-    }
-  }
-  value = 1;
-  for (int layer = 0; layer < 2; ++layer) {
-    for (KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
-      const auto runs = cache->Read(layer, component, table, 0, 15);
-      EXPECT_EQ(NumBytes(runs), 15 * kLayout.TokenBytes());
-      for (const auto& run : runs) EXPECT_THAT(run, testing::Each(value));
-      ++value;
-    }
-  }
-  EXPECT_EQ(static_cast<uint8_t*>(cache->Layer(1).values)[0], 4);
-}
-
-// What one cache reads, another with other blocks and another block size writes: the same tokens
-// come out.
-TEST(KvCacheTest, TokensMoveBetweenBlockSizes) {
-  std::mt19937 random(7);
-  for (int round = 0; round < 50; ++round) {
-    KvLayout other = kLayout;
-    other.block_size = 1 + static_cast<int>(random() % 7);
-    const auto from = MakeCache(kLayout, 12), to = MakeCache(other, 60);
-    std::vector<BlockId> from_table(12), to_table(60);
-    for (int i = 0; i < 12; ++i) from_table[i] = i;
-    for (int i = 0; i < 60; ++i) to_table[i] = i;
-    std::shuffle(from_table.begin(), from_table.end(), random);
-    std::shuffle(to_table.begin(), to_table.end(), random);
-    const int begin = static_cast<int>(random() % 40),
-              end = begin + 1 + static_cast<int>(random() % 19);
-
-    std::vector<uint8_t> sent;
-    for (absl::Span<uint8_t> run : from->Write(1, KvComponent::kKeys, from_table, begin, end)) {
-      for (uint8_t& byte : run) sent.push_back(byte = static_cast<uint8_t>(random()));
-    }
-    size_t at = 0;
-    for (absl::Span<uint8_t> run : to->Write(1, KvComponent::kKeys, to_table, begin, end)) {
-      std::memcpy(run.data(), sent.data() + at, run.size());
-      at += run.size();
-    }
-    ASSERT_EQ(at, sent.size());
-    for (int token = begin; token < end; ++token) {
-      const auto a = from->Read(1, KvComponent::kKeys, from_table, token, token + 1);
-      const auto b = to->Read(1, KvComponent::kKeys, to_table, token, token + 1);
-      ASSERT_EQ(a.size(), 1);
-      ASSERT_EQ(b.size(), 1);
-      ASSERT_TRUE(std::ranges::equal(a[0], b[0]));
     }
   }
 }
 
-TEST(KvCacheTest, APoolThatCannotBeMappedIsAnError) {
-  KvLayout huge = kLayout;
-  huge.head_dim = 1 << 28;
-  EXPECT_EQ(KvCache::Create(huge, 1 << 20).status().code(), absl::StatusCode::kResourceExhausted);
+TEST(KvCacheTest, NeighbouringBlocksAreOneRun) {
+  const std::unique_ptr<KvCache> cache = MakeCache(10);
+  const std::vector<BlockId> table = {3, 4, 5, 9, 0, 1};
+  const auto runs = cache->Read(1, KvComponent::kValues, table, 2, 22);
+  ASSERT_EQ(runs.size(), 3u);
+  EXPECT_EQ(runs[0].size(), 10u * kLayout.TokenBytes());
+  EXPECT_EQ(runs[1].size(), 4u * kLayout.TokenBytes());
+  EXPECT_EQ(runs[2].size(), 6u * kLayout.TokenBytes());
+}
+
+TEST(KvCacheTest, EmptyRangeHasNoRuns) {
+  const std::unique_ptr<KvCache> cache = MakeCache(2);
+  EXPECT_TRUE(cache->Read(0, KvComponent::kKeys, {}, 0, 0).empty());
+  EXPECT_TRUE(cache->Read(0, KvComponent::kKeys, {1, 0}, 5, 5).empty());
+}
+
+TEST(KvCacheTest, MapsMoreThanThereIsMemoryForUntilItIsTouched) {
+  KvLayout layout = kLayout;
+  layout.head_dim = 1 << 16;
+  const auto cache = KvCache::Create(layout, 1 << 14);  // 96 GiB
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  const std::vector<BlockId> table = {(1 << 14) - 1};
+  const auto runs = (*cache)->Write(2, KvComponent::kValues, table, 3, 4);
+  runs[0].back() = 7;
+  EXPECT_EQ((*cache)->Read(2, KvComponent::kValues, table, 3, 4)[0].back(), 7);
+}
+
+TEST(KvCacheTest, NamesTheBytesThatCannotBeMapped) {
+  KvLayout layout = kLayout;
+  layout.head_dim = 1 << 20;
+  const auto cache = KvCache::Create(layout, 1 << 28);
+  EXPECT_EQ(cache.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(cache.status().message()), testing::HasSubstr("27021597764222976 bytes"));
+
+  layout.head_dim = layout.num_kv_heads = layout.block_size = 1 << 30;
+  EXPECT_EQ(KvCache::Create(layout, 1 << 30).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(KvCacheTest, RefusesSizesThatAreNotPositiveAndQuantisedTypes) {
   EXPECT_EQ(KvCache::Create(kLayout, 0).status().code(), absl::StatusCode::kInvalidArgument);
+  KvLayout layout = kLayout;
+  layout.num_kv_heads = -1;
+  EXPECT_EQ(KvCache::Create(layout, 4).status().code(), absl::StatusCode::kInvalidArgument);
+  layout = kLayout;
+  layout.dtype = DType::kQ8_0;
+  EXPECT_EQ(KvCache::Create(layout, 4).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(KvCacheDeathTest, TokensBeyondTheBlockTableAreAProgrammersError) {
+  const std::unique_ptr<KvCache> cache = MakeCache(2);
+  EXPECT_DEATH(cache->Read(0, KvComponent::kKeys, {1}, 0, 5), "tokens \\[0, 5\\)");
+  EXPECT_DEATH(cache->Read(0, KvComponent::kKeys, {2}, 0, 1), "block 2 of 2");
+  EXPECT_DEATH(cache->Read(3, KvComponent::kKeys, {1}, 0, 1), "layer 3");
 }
 
 }  // namespace
