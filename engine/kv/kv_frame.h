@@ -2,10 +2,11 @@
 // layer. A frame is a fixed little-endian header and a payload [token][head][head_dim]. It names
 // tokens and heads, not blocks, so the receiver places it into blocks of its own size.
 //
-// Sender:    runs = SelectHeads(cache.Read(...), ...);  send EncodeKvFrameHeader(header, runs),
-// runs Receiver:  header = DecodeKvFrameHeader(bytes);  header.CheckFits(layout, num_tokens);
-//            reader(header, SelectHeads(cache.Write(...), ...));  reader.Append(slice)...;
-//            reader.Finish()
+//   Sender:   runs = SelectHeads(cache.Read(...), ...);
+//             send EncodeKvFrameHeader(header, runs), then the runs
+//   Receiver: header = DecodeKvFrameHeader(bytes);  header.CheckFits(layout, num_tokens);
+//             reader(header, SelectHeads(cache.Write(...), ...));
+//             reader.Append(slice)...;  reader.Finish()
 //
 // Only Finish tells whether the frame is sound: until then neither the header's identity nor the
 // bytes in the cache may be relied on.

@@ -175,19 +175,21 @@ void KvSourceCall::QueueStored(const OutgoingKv::Snapshot& kv) {
 
 grpc::ByteBuffer KvSourceCall::MakeFrame(const OutgoingKv::Snapshot& kv, const Range& range) {
   const KvLayout& layout = context_.cache->layout();
+  const int64_t payload_bytes = layout.TokenBytes() * (range.token_end - range.token_begin);
   const KvFrameHeader header{
-      .request_id = id_.value(),
-      .epoch = context_.epoch,
-      .attempt = attempt_,
-      .layer = static_cast<uint32_t>(range.layer),
       .component = range.component,
+      .request_id = id_.value(),
+      .attempt = attempt_,
+      .epoch = context_.epoch,
       .dtype = layout.dtype,
+      .layer = static_cast<uint32_t>(range.layer),
       .token_begin = static_cast<uint32_t>(range.token_begin),
       .token_end = static_cast<uint32_t>(range.token_end),
       .head_begin = 0,
-      .head_end = static_cast<uint16_t>(layout.num_kv_heads),
+      .head_end = static_cast<uint32_t>(layout.num_kv_heads),
+      .payload_bytes = static_cast<uint64_t>(payload_bytes),
   };
-  context_.counters->bytes_sent += layout.TokenBytes() * (range.token_end - range.token_begin);
+  context_.counters->bytes_sent += payload_bytes;
   return EncodeKvFrame(header, context_.cache->Read(range.layer, range.component, kv.block_table,
                                                     range.token_begin, range.token_end));
 }

@@ -41,16 +41,17 @@ class KvReceiptTest : public testing::Test {
   }
 
   KvFrameHeader Header(int layer, KvComponent component, int begin, int end) const {
-    return {.request_id = 5,
-            .epoch = 77,
+    return {.component = component,
+            .request_id = 5,
             .attempt = 1,
-            .layer = static_cast<uint32_t>(layer),
-            .component = component,
+            .epoch = 77,
             .dtype = DType::kF16,
+            .layer = static_cast<uint32_t>(layer),
             .token_begin = static_cast<uint32_t>(begin),
             .token_end = static_cast<uint32_t>(end),
             .head_begin = 0,
-            .head_end = 2};
+            .head_end = 2,
+            .payload_bytes = static_cast<uint64_t>((end - begin) * 2 * 4 * 2)};
   }
 
   std::vector<grpc::Slice> Frame(const KvFrameHeader& header) const {
@@ -137,10 +138,11 @@ TEST_F(KvReceiptTest, FramesOfAnotherRequestAttemptOrEpochAreRefused) {
 
 TEST_F(KvReceiptTest, FramesThatDoNotFitAreRefused) {
   KvFrameHeader header = Header(0, KvComponent::kKeys, 0, 4);
+  header.layer = 1;
   header.head_end = 1;  // and a payload of two heads
-  EXPECT_THAT(ErrorOf(header), HasSubstr("heads"));
+  EXPECT_THAT(ErrorOf(header), HasSubstr("payload"));
   const std::vector<grpc::Slice> slices = Frame(Header(0, KvComponent::kKeys, 0, 4));
-  EXPECT_THAT(std::string(receipt_->Place({slices[0]}).status().message()), HasSubstr("64 bytes"));
+  EXPECT_FALSE(receipt_->Place({slices[0]})->intact);
   EXPECT_FALSE(receipt_->Place({}).ok());
   ASSERT_TRUE(receipt_->Place(slices)->intact);
   EXPECT_THAT(ErrorOf(Header(0, KvComponent::kKeys, 2, 6)), HasSubstr("overlaps"));

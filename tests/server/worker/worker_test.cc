@@ -59,6 +59,7 @@ class WorkerTest : public testing::Test {
     options.runner.kv_dtype = DType::kF32;
     options.runner.max_batch_tokens = 32;  // the longest golden prompt takes three chunks
     options.runner.kv_cache_bytes = 4 << 20;
+    options.max_num_seqs = 8;
     options.kv_lease = lease;
     auto worker = Worker::Create(options);
     ASSERT_TRUE(worker.ok()) << worker.status();
