@@ -161,7 +161,6 @@ absl::Status UnknownArchitecture(absl::string_view file, absl::string_view name)
 
 }  // namespace
 
-absl::Span<const Architecture> Architectures() { return kArchitectures; }
 const TensorNames& GgufTensorNames() { return kGgufNames; }
 absl::Span<const HfPrefix> HfPrefixes() { return kHfPrefixes; }
 

@@ -66,9 +66,6 @@ absl::StatusOr<const Architecture*> FindHfArchitecture(absl::string_view file,
                                                        absl::string_view model_type,
                                                        absl::string_view class_name);
 
-// All supported architectures.
-absl::Span<const Architecture> Architectures();
-
 // GGUF names tensors alike in all of them.
 const TensorNames& GgufTensorNames();
 

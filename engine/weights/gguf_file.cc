@@ -64,15 +64,11 @@ constexpr TensorType kTensorTypes[] = {
 };
 
 std::string SupportedTypes() {
-  return absl::StrJoin(
-      [] {
-        std::vector<absl::string_view> names;
-        for (const TensorType& type : kTensorTypes) {
-          if (type.dtype) names.push_back(type.name);
-        }
-        return names;
-      }(),
-      ", ");
+  std::vector<absl::string_view> names;
+  for (const TensorType& type : kTensorTypes) {
+    if (type.dtype) names.push_back(type.name);
+  }
+  return absl::StrJoin(names, ", ");
 }
 
 // A directory entry before its place in the file is known.

@@ -147,10 +147,9 @@ absl::StatusOr<MetadataValue> DecodeGgufValue(absl::string_view file, const Gguf
     case GgufType::kString:
       return DecodeStrings(value);
     case GgufType::kArray:
-      break;
+      break;  // LocateGgufMetadata refuses arrays of arrays
   }
-  LOG(FATAL) << "no value is located with type " << static_cast<uint32_t>(value.type);
-  return absl::InternalError("unreachable");
+  return KeyError(file, value.key, "nested arrays are not supported");
 }
 
 }  // namespace tandem

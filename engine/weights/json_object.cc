@@ -24,13 +24,14 @@ absl::StatusOr<json> ParseJson(absl::string_view file, absl::string_view text) {
   bool too_deep = false;
   const auto watch = [&](int depth, json::parse_event_t event, json& parsed) {
     too_deep |= depth > kMaxDepth;
+    if (too_deep) return false;  // drops the value
     if (event == json::parse_event_t::object_start) open_objects.emplace_back();
     if (event == json::parse_event_t::object_end) open_objects.pop_back();
     if (event == json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       if (!open_objects.back().insert(key).second && repeated.empty()) repeated = Quoted(key);
     }
-    return !too_deep;  // false drops the value
+    return true;
   };
   try {
     json parsed = json::parse(text.begin(), text.end(), watch);

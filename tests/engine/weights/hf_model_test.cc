@@ -248,6 +248,12 @@ TEST_F(HfModelTest, ReportsFolderWithoutConfig) {
               folder_.path() + "/config.json", {});
 }
 
+TEST_F(HfModelTest, NamesFolderAndFilesWithoutDoubledSlash) {
+  EXPECT_EQ(LoadModelConfig(TinyFolder("llama") + "//")->name, "llama");
+  ExpectError(LoadModel(folder_.path() + "/").status(), absl::StatusCode::kNotFound,
+              folder_.path() + "/config.json", {});
+}
+
 TEST_F(HfModelTest, ReportsFolderWithoutWeights) {
   folder_.Write("config.json", ReadFile(TinyFolder("llama") + "/config.json"));
   ExpectError(LoadModel(folder_.path()).status(), absl::StatusCode::kNotFound, folder_.path(),
