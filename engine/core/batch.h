@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine/core/ids.h"
 #include "engine/core/sampling_params.h"
@@ -57,6 +58,9 @@ struct PromptLogprob {
 
 struct RowOutput {
   RequestId request;
+  // Not OK: this row alone failed (its numbers are not finite, or it was malformed) and has no
+  // tokens; the other rows of the step are as they should be.
+  absl::Status status;
   std::vector<SampledToken>
       tokens;  // 0..k new tokens; empty for a chunk that does not end the prompt
   std::vector<PromptLogprob> prompt_logprobs;  // positions of this chunk, where asked for

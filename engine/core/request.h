@@ -31,6 +31,7 @@ enum class FinishReason { kNone, kStop, kLength, kAborted, kError };
 // request's blocks are named by the reservation that the DecodeScheduler made for it.
 struct KvHandoff {
   RequestId id;
+  uint32_t attempt = 0;
   TokenId first_token = 0;
 };
 

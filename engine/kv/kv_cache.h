@@ -20,7 +20,8 @@ enum class KvComponent : uint8_t { kKeys, kValues };
 // Memory is mapped, not touched, at creation. Concurrent use is safe on disjoint blocks.
 class KvCache {
  public:
-  // RESOURCE_EXHAUSTED names the bytes that could not be mapped.
+  // RESOURCE_EXHAUSTED names the bytes that could not be mapped; INVALID_ARGUMENT a size that is
+  // not positive or a dtype that KV is not kept in.
   static absl::StatusOr<std::unique_ptr<KvCache>> Create(const KvLayout& layout, int num_blocks);
   ~KvCache();
 
@@ -42,12 +43,17 @@ class KvCache {
                                          int token_end);
 
  private:
-  KvCache(const KvLayout& layout, int num_blocks, uint8_t* data);
+  KvCache(const KvLayout& layout, int num_blocks, int64_t pool_bytes, uint8_t* data);
   uint8_t* Pool(int layer, KvComponent component) const;
+  template <typename Byte>
+  std::vector<absl::Span<Byte>> Runs(int layer, KvComponent component,
+                                     absl::Span<const BlockId> block_table, int token_begin,
+                                     int token_end) const;
 
   const KvLayout layout_;
   const int num_blocks_;
-  uint8_t* const data_;
+  const int64_t pool_bytes_;  // of one component of one layer
+  uint8_t* const data_;       // pools of layer 0: keys, values; of layer 1; ...
 };
 
 }  // namespace tandem

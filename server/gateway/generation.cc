@@ -200,6 +200,8 @@ void Generation::TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta)
     delta.prompt_logprobs.push_back(FromProto(logprob));
   }
   for (int i = 0; i < event.tokens_size(); ++i) {
+    // A decode worker that had to compute the prompt itself draws the first token once more.
+    if (event.index() + i < summary_.num_completion_tokens) continue;
     const TokenId token = static_cast<TokenId>(event.tokens(i).token());
     delta.tokens.push_back(FromProto(event.tokens(i)));
     ++summary_.num_completion_tokens;
