@@ -130,7 +130,7 @@ grpc::ServerUnaryReactor* InferenceService::GetModelInfo(grpc::CallbackServerCon
   for (const TokenId token : model.tokenizer->EndOfTurnIds()) {
     response->add_eos_token_ids(static_cast<uint32_t>(token));
   }
-  response->set_has_chat_template(model.chat_template.has_value());
+  response->set_has_chat_template(model.chat_template != nullptr);
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }
