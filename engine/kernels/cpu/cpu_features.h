@@ -1,0 +1,19 @@
+// What the CPU and the operating system offer: instruction sets whose registers the system saves.
+#pragma once
+
+#include <string>
+
+#include "engine/kernels/ops.h"
+
+namespace tandem {
+
+// Whether kernels for `isa` (not kAuto) can run here: the CPU has it and this build contains it.
+bool CpuHas(Isa isa);
+
+// The best of those, never kAuto.
+Isa BestIsa();
+
+// "portable, avx2, avx512": those that CpuHas.
+std::string AvailableIsas();
+
+}  // namespace tandem

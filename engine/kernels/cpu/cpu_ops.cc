@@ -1,0 +1,188 @@
+#include "engine/kernels/cpu/cpu_ops.h"
+
+#include <algorithm>
+
+#include "engine/core/log.h"
+#include "engine/kernels/cpu/cpu_features.h"
+
+namespace tandem {
+namespace {
+
+// Elements of cheap work that are worth another thread: a few microseconds.
+constexpr int64_t kElementsPerTask = 16384;
+
+// Decoded weights that serve many rows: 256 KiB, a quarter of the smallest L2 that servers have.
+constexpr int64_t kPanelFloats = 64 * 1024;
+constexpr int64_t kMinPanelRows = 8;
+
+// Rows (queries x heads of a group) of one attention task: enough that fetching and transposing a
+// tile of keys costs little beside using it.
+constexpr int kAttentionRows = 48;
+
+const KernelTable& KernelsOf(Isa isa) {
+  CHECK(CpuHas(isa)) << IsaName(isa);
+  switch (isa) {
+    case Isa::kAvx512:
+      return *Avx512Kernels();
+    case Isa::kAvx2:
+      return *Avx2Kernels();
+    default:
+      return *PortableKernels();
+  }
+}
+
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+CpuOps::CpuOps(Isa isa, std::unique_ptr<ThreadPool> pool)
+    : isa_(isa), kernels_(KernelsOf(isa)), pool_(std::move(pool)), scratch_(pool_->num_threads()) {}
+
+template <typename Visit>
+void CpuOps::Split(int64_t size, int64_t grain, Visit visit) {
+  if (size == 0) return;
+  // More parts than threads, so that a thread that another instance holds up costs less.
+  const int num_threads = pool_->num_threads();
+  const int64_t most_parts = num_threads > 1 ? 4 * num_threads : 1;
+  const int64_t num_parts = std::min(most_parts, DivideUp(size, grain));
+  const int64_t part = DivideUp(DivideUp(size, num_parts), grain) * grain;
+  pool_->ParallelFor(DivideUp(size, part), [&](int64_t i, int thread) {
+    visit(i * part, std::min(part, size - i * part), thread);
+  });
+}
+
+float* CpuOps::Scratch(int thread, int64_t floats) {
+  scratch_[thread].Reserve(floats);
+  return scratch_[thread].data();
+}
+
+void CpuOps::Embed(const MatrixView& table, absl::Span<const TokenId> ids, float scale,
+                   float* out) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    CHECK(ids[i] >= 0 && ids[i] < table.rows) << "token " << ids[i] << " of " << table.rows;
+    kernels_.embed_row(table.dtype, table.Row(ids[i]), table.cols, scale, out + i * table.cols);
+  }
+}
+
+void CpuOps::RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
+                     float* out) {
+  const int64_t grain = DivideUp(kElementsPerTask, cols);
+  Split(rows, grain, [&](int64_t begin, int64_t count, int) {
+    kernels_.rms_norm(x + begin * cols, weight, epsilon, count, cols, out + begin * cols);
+  });
+}
+
+void CpuOps::MatMul(const float* x, int64_t rows, const MatrixView& w, const float* bias,
+                    float* out) {
+  CHECK(w.cols % GetDTypeInfo(w.dtype).block_size == 0) << w.cols << " columns";
+  const int64_t padded_cols = DivideUp(w.cols, 16) * 16;
+  MatMulArgs shared;
+  shared.x = x;
+  shared.num_rows = rows;
+  shared.weights = static_cast<const uint8_t*>(w.data);
+  shared.row_bytes = w.RowBytes();
+  shared.dtype = w.dtype;
+  shared.cols = w.cols;
+  shared.out_stride = w.rows;
+  shared.bias = bias;
+  shared.out = out;
+  shared.panel_floats = std::max(kPanelFloats, kMinPanelRows * padded_cols);
+  // 16 weight rows are whole register tiles on every instruction set and a cache line of output.
+  Split(w.rows, 16, [&](int64_t begin, int64_t count, int thread) {
+    MatMulArgs args = shared;
+    args.panel = Scratch(thread, args.panel_floats);
+    kernels_.matmul(args, begin, begin + count);
+  });
+}
+
+void CpuOps::Rope(const RopeTable& table, absl::Span<const int> positions, int num_heads,
+                  int head_dim, float* x) {
+  const int64_t half = table.rotary_dim / 2;
+  const int64_t width = int64_t{num_heads} * head_dim;
+  CHECK(table.rotary_dim <= head_dim) << table.rotary_dim << " of " << head_dim;
+  Split(positions.size(), DivideUp(kElementsPerTask, width),
+        [&](int64_t begin, int64_t count, int) {
+          for (int64_t i = begin; i < begin + count; ++i) {
+            const int64_t angle = positions[i] * half;
+            CHECK(angle >= 0 && angle + half <= static_cast<int64_t>(table.cos.size()))
+                << "position " << positions[i] << " is beyond the rope table";
+            kernels_.rope_row(table.cos.data() + angle, table.sin.data() + angle, table.pairs,
+                              table.rotary_dim, num_heads, head_dim, x + i * width);
+          }
+        });
+}
+
+void CpuOps::StoreKv(const float* k, const float* v, absl::Span<const int64_t> slots,
+                     const LayerKv& kv) {
+  const int64_t width = int64_t{kv.num_kv_heads} * kv.head_dim;
+  const int64_t token_bytes = DTypeBytes(kv.dtype, width);
+  Split(slots.size(), DivideUp(kElementsPerTask, width), [&](int64_t begin, int64_t count, int) {
+    for (int64_t i = begin; i < begin + count; ++i) {
+      const int64_t offset = slots[i] * token_bytes;
+      kernels_.store(k + i * width, width, kv.dtype, static_cast<uint8_t*>(kv.keys) + offset);
+      kernels_.store(v + i * width, width, kv.dtype, static_cast<uint8_t*>(kv.values) + offset);
+    }
+  });
+}
+
+void CpuOps::Attention(const AttentionArgs& args, absl::Span<const AttentionRow> rows) {
+  const LayerKv& kv = args.kv;
+  CHECK(args.num_heads % kv.num_kv_heads == 0) << args.num_heads << " heads";
+  CHECK(kv.dtype == DType::kF32 || kv.dtype == DType::kF16 || kv.dtype == DType::kBF16);
+  const int group = args.num_heads / kv.num_kv_heads;
+  const int queries_per_task = std::max(1, kAttentionRows / group);
+  const int query_stride = args.num_heads * kv.head_dim;
+  const int64_t head_bytes = DTypeBytes(kv.dtype, kv.head_dim);
+
+  attention_tasks_.clear();
+  for (const AttentionRow& row : rows) {
+    for (int first = 0; first < row.num_rows; first += queries_per_task) {
+      for (int head = 0; head < kv.num_kv_heads; ++head) {
+        const int64_t offset =
+            (row.row_begin + first) * query_stride + int64_t{head} * group * kv.head_dim;
+        attention_tasks_.push_back(
+            {.q = args.q + offset,
+             .out = args.out + offset,
+             .num_queries = std::min(queries_per_task, row.num_rows - first),
+             .query_stride = query_stride,
+             .heads_per_group = group,
+             .head_dim = kv.head_dim,
+             .position_begin = row.position_begin + first,
+             .window = args.window,
+             .scale = args.scale,
+             .keys = static_cast<const uint8_t*>(kv.keys) + head * head_bytes,
+             .values = static_cast<const uint8_t*>(kv.values) + head * head_bytes,
+             .dtype = kv.dtype,
+             .token_bytes = head_bytes * kv.num_kv_heads,
+             .block_size = kv.block_size,
+             .block_table = row.block_table.data()});
+      }
+    }
+  }
+  const int64_t scratch_floats =
+      AttentionScratchFloats(int64_t{queries_per_task} * group, kv.head_dim);
+  pool_->ParallelFor(attention_tasks_.size(), [&](int64_t i, int thread) {
+    AttentionTask& task = attention_tasks_[i];
+    task.scratch = Scratch(thread, scratch_floats);
+    kernels_.attention(task);
+  });
+}
+
+void CpuOps::GatedActivation(Activation activation, const float* gate, const float* up,
+                             int64_t size, float* out) {
+  Split(size, kElementsPerTask, [&](int64_t begin, int64_t count, int) {
+    kernels_.gated_activation(activation, gate + begin, up + begin, count, out + begin);
+  });
+}
+
+void CpuOps::Add(const float* y, int64_t size, float* x) {
+  Split(size, kElementsPerTask,
+        [&](int64_t begin, int64_t count, int) { kernels_.add(y + begin, count, x + begin); });
+}
+
+void CpuOps::Softcap(float cap, int64_t size, float* x) {
+  Split(size, kElementsPerTask,
+        [&](int64_t begin, int64_t count, int) { kernels_.softcap(cap, count, x + begin); });
+}
+
+}  // namespace tandem

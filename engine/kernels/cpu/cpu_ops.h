@@ -1,0 +1,50 @@
+// Ops on the CPU: cuts each operation into tasks for the thread pool and calls the kernels of one
+// instruction set. Where it cuts never shows in the results.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/kernels/cpu/kernel_table.h"
+#include "engine/kernels/ops.h"
+#include "engine/kernels/thread_pool.h"
+
+namespace tandem {
+
+class CpuOps : public Ops {
+ public:
+  // CpuHas(isa) must hold.
+  CpuOps(Isa isa, std::unique_ptr<ThreadPool> pool);
+
+  Isa isa() const override { return isa_; }
+
+  void Embed(const MatrixView& table, absl::Span<const TokenId> ids, float scale,
+             float* out) override;
+  void RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
+               float* out) override;
+  void MatMul(const float* x, int64_t rows, const MatrixView& w, const float* bias,
+              float* out) override;
+  void Rope(const RopeTable& table, absl::Span<const int> positions, int num_heads, int head_dim,
+            float* x) override;
+  void StoreKv(const float* k, const float* v, absl::Span<const int64_t> slots,
+               const LayerKv& kv) override;
+  void Attention(const AttentionArgs& args, absl::Span<const AttentionRow> rows) override;
+  void GatedActivation(Activation activation, const float* gate, const float* up, int64_t size,
+                       float* out) override;
+  void Add(const float* y, int64_t size, float* x) override;
+  void Softcap(float cap, int64_t size, float* x) override;
+
+ private:
+  // Calls visit(begin, count) for parts of [0, size) in parallel, at least `grain` each.
+  template <typename Visit>
+  void Split(int64_t size, int64_t grain, Visit visit);
+  float* Scratch(int thread, int64_t floats);
+
+  const Isa isa_;
+  const KernelTable& kernels_;
+  const std::unique_ptr<ThreadPool> pool_;
+  std::vector<AlignedBuffer<float>> scratch_;   // [num_threads]
+  std::vector<AttentionTask> attention_tasks_;  // reused from call to call
+};
+
+}  // namespace tandem

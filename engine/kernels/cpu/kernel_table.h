@@ -1,0 +1,90 @@
+// What one instruction set implements: plain functions over plain pointers. CpuOps spreads them
+// over threads; each call here is one thread's share.
+//
+// Files compiled for an instruction set (kernels_*.cc) include only headers of this folder that are
+// templates over its vector type, and no inline function of anyone else's: the linker keeps one
+// copy of an inline function, and it must not be the one that only a newer CPU can run.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/core/dtype.h"
+#include "engine/core/ids.h"
+#include "engine/core/model_config.h"
+
+namespace tandem {
+
+// out[i, n] = sum_k x[i, k] * weights[n, k] + bias[n].
+struct MatMulArgs {
+  const float* x = nullptr;  // [num_rows, cols]
+  int64_t num_rows = 0;
+  const uint8_t* weights = nullptr;  // rows of row_bytes, stored as dtype
+  int64_t row_bytes = 0;
+  DType dtype = DType::kF32;
+  int64_t cols = 0;
+  int64_t out_stride = 0;       // rows of the whole weight
+  const float* bias = nullptr;  // or null
+  float* out = nullptr;         // [num_rows, out_stride]
+
+  float* panel = nullptr;  // this thread's scratch for decoded weights
+  int64_t panel_floats = 0;
+};
+
+// Query rows of one sequence that share a K/V head.
+struct AttentionTask {
+  const float* q = nullptr;  // first query, first head of the group
+  float* out = nullptr;      // same place of the output
+  int num_queries = 0;
+  int query_stride = 0;     // floats from one query to the next
+  int heads_per_group = 0;  // query heads that read this K/V head, adjacent in memory
+  int head_dim = 0;
+  int position_begin = 0;  // of the first query
+  int window = 0;          // 0: none
+  float scale = 1.0f;
+
+  const uint8_t* keys = nullptr;  // this K/V head in slot 0 of block 0
+  const uint8_t* values = nullptr;
+  DType dtype = DType::kF16;
+  int64_t token_bytes = 0;  // from one slot to the next
+  int block_size = 0;
+  const BlockId* block_table = nullptr;
+
+  float* scratch = nullptr;  // AttentionScratchFloats
+};
+
+// Keys that are scored together. Tiles start at multiples of it from position 0, so that a query
+// meets the same tiles whichever chunk it comes in. 64 keys of 128 floats and as many values fill
+// 64 KiB, which leaves L2 to the rest.
+inline constexpr int kAttentionTile = 64;
+
+// Floats of scratch for one task of num_queries * heads_per_group rows.
+constexpr int64_t AttentionScratchFloats(int64_t num_rows, int64_t head_dim) {
+  const int64_t padded = (head_dim + 15) / 16 * 16;
+  return 2 * kAttentionTile * padded + num_rows * (2 * padded + kAttentionTile + 3);
+}
+
+struct KernelTable {
+  // Rows [begin, end) of the weight; the panel holds at least 8 rows of cols rounded up to 16.
+  void (*matmul)(const MatMulArgs& args, int64_t begin, int64_t end);
+  // One row of `cols` weights as floats, times scale.
+  void (*embed_row)(DType dtype, const uint8_t* row, int64_t cols, float scale, float* out);
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
+                   float* out);
+  // One row of heads. cos, sin: [rotary_dim / 2]
+  void (*rope_row)(const float* cos, const float* sin, RopePairs pairs, int rotary_dim,
+                   int num_heads, int head_dim, float* x);
+  // `size` floats to kF32, kF16 or kBF16.
+  void (*store)(const float* x, int64_t size, DType dtype, void* out);
+  void (*attention)(const AttentionTask& task);
+  void (*gated_activation)(Activation activation, const float* gate, const float* up, int64_t size,
+                           float* out);
+  void (*add)(const float* y, int64_t size, float* x);
+  void (*softcap)(float cap, int64_t size, float* x);
+};
+
+// Null where the compiler's target has no such instruction set.
+const KernelTable* PortableKernels();
+const KernelTable* Avx2Kernels();
+const KernelTable* Avx512Kernels();
+
+}  // namespace tandem

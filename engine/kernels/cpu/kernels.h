@@ -1,0 +1,24 @@
+// The kernel table of one vector type: what each kernels_*.cc instantiates.
+#pragma once
+
+#include "engine/kernels/cpu/attention_kernel.h"
+#include "engine/kernels/cpu/elementwise_kernels.h"
+#include "engine/kernels/cpu/kernel_table.h"
+#include "engine/kernels/cpu/matmul_kernel.h"
+
+namespace tandem {
+
+template <typename V>
+constexpr KernelTable MakeKernelTable() {
+  return KernelTable{.matmul = MatMul<V>,
+                     .embed_row = EmbedRow<V>,
+                     .rms_norm = RmsNorm<V>,
+                     .rope_row = RopeRow<V>,
+                     .store = StoreAs<V>,
+                     .attention = Attention<V>,
+                     .gated_activation = GatedActivation<V>,
+                     .add = AddTo<V>,
+                     .softcap = Softcap<V>};
+}
+
+}  // namespace tandem

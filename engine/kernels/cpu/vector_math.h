@@ -1,0 +1,55 @@
+// exp and tanh on vectors: the same bits for a value in whichever lane it stands.
+#pragma once
+
+namespace tandem {
+
+// e^x within 2 ulp; 0 where the result would be subnormal, infinity above 88.72, NaN for NaN.
+// x = n ln 2 + r with |r| <= ln 2 / 2; the polynomial in r is that of Cephes' expf (S. Moshier).
+template <typename V>
+[[gnu::always_inline]] inline typename V::F Exp(typename V::F x) {
+  using F = typename V::F;
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  const F kRounder = V::Set(12582912.0f);
+  const F bounded = V::Min(V::Set(89.0f), V::Max(V::Set(-88.0f), x));
+  const F shifted = V::MulAdd(bounded, V::Set(1.44269504f), kRounder);
+  const F n = V::Sub(shifted, kRounder);
+  // ln 2 in two parts, the first short enough for n times it to be exact.
+  F r = V::MulAdd(n, V::Set(-0.693359375f), bounded);
+  r = V::MulAdd(n, V::Set(2.12194440e-4f), r);
+
+  F p = V::Set(1.9875691500e-4f);
+  p = V::MulAdd(p, r, V::Set(1.3981999507e-3f));
+  p = V::MulAdd(p, r, V::Set(8.3334519073e-3f));
+  p = V::MulAdd(p, r, V::Set(4.1665795894e-2f));
+  p = V::MulAdd(p, r, V::Set(1.6666665459e-1f));
+  p = V::MulAdd(p, r, V::Set(5.0000001201e-1f));
+  p = V::Add(V::MulAdd(p, V::Mul(r, r), r), V::Set(1.0f));
+
+  // 2^n in two factors, because 2^128 is no float.
+  const auto exponent = V::SubInt(V::BitsOf(shifted), V::BitsOf(kRounder));
+  const auto half = V::ShiftRightSigned(exponent, 1);
+  const auto power = [](auto e) {
+    return V::FromBits(V::ShiftLeft(V::AddInt(e, V::SetInt(127)), 23));
+  };
+  p = V::Mul(V::Mul(p, power(half)), power(V::SubInt(exponent, half)));
+  return V::SelectLess(x, V::Set(-87.33654f), V::Zero(), p);
+}
+
+// tanh(x) within 4 ulp: near 0 by Cephes' tanhf polynomial, elsewhere 1 - 2 / (e^2x + 1).
+template <typename V>
+[[gnu::always_inline]] inline typename V::F Tanh(typename V::F x) {
+  using F = typename V::F;
+  const F square = V::Mul(x, x);
+  F p = V::Set(-5.70498872745e-3f);
+  p = V::MulAdd(p, square, V::Set(2.06390887954e-2f));
+  p = V::MulAdd(p, square, V::Set(-5.37397155531e-2f));
+  p = V::MulAdd(p, square, V::Set(1.33314422036e-1f));
+  p = V::MulAdd(p, square, V::Set(-3.33332819422e-1f));
+  const F near = V::MulAdd(V::Mul(p, square), x, x);
+
+  const F denominator = V::Add(Exp<V>(V::Add(x, x)), V::Set(1.0f));
+  const F far = V::Sub(V::Set(1.0f), V::Div(V::Set(2.0f), denominator));
+  return V::SelectLess(square, V::Set(0.390625f), near, far);  // |x| < 0.625
+}
+
+}  // namespace tandem

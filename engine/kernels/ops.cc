@@ -1,0 +1,44 @@
+#include "engine/kernels/ops.h"
+
+#include "absl/strings/str_cat.h"
+#include "engine/core/status_macros.h"
+#include "engine/kernels/cpu/cpu_features.h"
+#include "engine/kernels/cpu/cpu_ops.h"
+#include "engine/kernels/thread_pool.h"
+
+namespace tandem {
+
+absl::string_view IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kAuto:
+      return "auto";
+    case Isa::kPortable:
+      return "portable";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
+  for (const Isa isa : {Isa::kAuto, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+    if (name == IsaName(isa)) return isa;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown instruction set \"", name, "\"; known: auto, portable, avx2, avx512"));
+}
+
+absl::StatusOr<std::unique_ptr<Ops>> Ops::Create(const OpsOptions& options) {
+  const Isa isa = options.isa == Isa::kAuto ? BestIsa() : options.isa;
+  if (!CpuHas(isa)) {
+    return absl::FailedPreconditionError(absl::StrCat("this CPU cannot run ", IsaName(isa),
+                                                      " kernels; available: ", AvailableIsas()));
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<ThreadPool> pool,
+                   ThreadPool::Create(options.num_threads, options.cpus));
+  return std::make_unique<CpuOps>(isa, std::move(pool));
+}
+
+}  // namespace tandem

@@ -1,0 +1,26 @@
+#include "scheduler/decode_scheduler.h"
+
+namespace tandem {
+
+void DecodeScheduler::Admit(Sequence* sequence) {
+  sequence->state = SequenceState::kDecoding;
+  decoding_.insert(sequence);
+}
+
+void DecodeScheduler::Schedule(absl::FunctionRef<bool(Sequence*)> grow, Batch* batch) {
+  for (auto it = decoding_.begin(); it != decoding_.end();) {
+    Sequence* sequence = *it;
+    if (!sequence->in_flight()) AddRow(sequence, grow, batch);
+    it = decoding_.upper_bound(sequence);  // `it` itself may have been preempted
+  }
+}
+
+bool DecodeScheduler::AddRow(Sequence* sequence, absl::FunctionRef<bool(Sequence*)> grow,
+                             Batch* batch) const {
+  const int num_held = static_cast<int>(sequence->block_table.size());
+  if (blocks_.NumBlocks(sequence->num_tokens()) > num_held && !grow(sequence)) return false;
+  batch->rows.push_back(sequence->MakeRow(1));
+  return true;
+}
+
+}  // namespace tandem

@@ -1,0 +1,47 @@
+// The batches that a runner computes now, and the sequences that ended while one of them still
+// reads their tokens and writes their blocks.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/core/batch.h"
+#include "scheduler/sequence.h"
+
+namespace tandem {
+
+// Owned by the InstanceScheduler.
+class InFlightBatches {
+ public:
+  struct Row {
+    Sequence* sequence = nullptr;
+    std::unique_ptr<Sequence> ended;  // set when it ended meanwhile: its blocks are to be freed
+  };
+
+  // Marks the sequences, in the order of the batch's rows, as in flight in `step`.
+  void Add(uint64_t step, const std::vector<Sequence*>& sequences);
+
+  // Holds a sequence that is in flight and has ended until its batch is taken.
+  void Keep(std::unique_ptr<Sequence> ended);
+
+  // The rows of `batch`, no longer in flight. The batch is one that was added and not yet taken.
+  std::vector<Row> Take(const Batch& batch);
+
+  int size() const { return static_cast<int>(batches_.size()); }
+
+ private:
+  struct InFlightBatch {
+    uint64_t step = 0;
+    std::vector<Row> rows;
+  };
+  std::deque<InFlightBatch> batches_;
+};
+
+// INTERNAL unless `output` has the rows of `batch`, with one token where the row samples and none
+// elsewhere.
+absl::Status CheckOutput(const Batch& batch, const StepOutput& output);
+
+}  // namespace tandem

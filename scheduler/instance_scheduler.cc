@@ -1,0 +1,447 @@
+#include "scheduler/instance_scheduler.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/core/log.h"
+#include "engine/core/status_macros.h"
+
+namespace tandem {
+
+absl::StatusOr<std::unique_ptr<InstanceScheduler>> InstanceScheduler::Create(
+    const InstanceOptions& options) {
+  RETURN_IF_ERROR(options.Validate());
+  return std::unique_ptr<InstanceScheduler>(new InstanceScheduler(options));
+}
+
+InstanceScheduler::InstanceScheduler(const InstanceOptions& options)
+    : options_(options),
+      blocks_(options.num_blocks, options.block_size),
+      decode_(blocks_),
+      receiver_(&blocks_) {}
+
+// --- Requests in.
+
+absl::Status InstanceScheduler::Add(Request request, absl::Time now) {
+  return Accept(std::move(request), SequenceState::kWaiting);
+}
+
+absl::Status InstanceScheduler::Expect(Request request, absl::Time now) {
+  request.hand_off = false;
+  return Accept(std::move(request), SequenceState::kExpected);
+}
+
+absl::Status InstanceScheduler::CheckRequest(const Request& request) const {
+  const auto known = sequences_.find(request.id);
+  if ((known != sequences_.end() && known->second->request.attempt >= request.attempt) ||
+      receiver_.IsQuarantined(request.id, request.attempt)) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("request ", request.id.value(), " attempt ", request.attempt, " is here"));
+  }
+  RETURN_IF_ERROR(options_.CheckFits(request));
+  if (prefill_.num_waiting() + receiver_.num_expected() >= options_.max_queued_requests) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("queue is full: max_queued_requests is ", options_.max_queued_requests));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InstanceScheduler::Accept(Request request, SequenceState state) {
+  if (absl::Status status = CheckRequest(request); !status.ok()) {
+    ++totals_.refused_requests;
+    return status;
+  }
+  if (const auto earlier = sequences_.find(request.id); earlier != sequences_.end()) {
+    Finish(earlier->second.get(), FinishReason::kAborted);
+  }
+  const int limit = options_.LengthLimit(request);
+  auto owned = std::make_unique<Sequence>(std::move(request), next_order_++, limit);
+  Sequence* sequence = owned.get();
+  sequences_[sequence->request.id] = std::move(owned);
+  if (state == SequenceState::kWaiting) {
+    prefill_.Enqueue(sequence);
+  } else {
+    receiver_.Expect(sequence);
+  }
+  // A replay may have been cut off between its last token and the news of its end. One that goes on
+  // was begun in an earlier attempt, so its deadline is met.
+  if (const FinishReason reason = sequence->CheckFinish(); reason != FinishReason::kNone) {
+    Finish(sequence, reason);
+  } else if (sequence->num_output_tokens() == 0 &&
+             sequence->request.deadline != absl::InfiniteFuture()) {
+    deadlines_.Set(sequence->request.id, sequence->request.deadline);
+  }
+  ReserveForBegun();
+  return absl::OkStatus();
+}
+
+Sequence* InstanceScheduler::Find(RequestId id, uint32_t attempt) const {
+  const auto found = sequences_.find(id);
+  if (found == sequences_.end() || found->second->request.attempt != attempt) return nullptr;
+  return found->second.get();
+}
+
+// --- Handoff.
+
+void InstanceScheduler::Begun(RequestId id, uint32_t attempt, absl::Time now) {
+  Sequence* sequence = Find(id, attempt);
+  if (sequence == nullptr || sequence->state != SequenceState::kExpected) return;
+  deadlines_.Clear(id);
+  receiver_.Begin(sequence);
+  ReserveForBegun();
+}
+
+void InstanceScheduler::Offer(const KvHandoff& handoff, absl::Time now) {
+  Sequence* sequence = Find(handoff.id, handoff.attempt);
+  if (sequence == nullptr || sequence->state != SequenceState::kReceiving) return;
+  if (absl::Status status = receiver_.Complete(sequence); !status.ok()) {
+    CountBreach(status);
+    return FailSequence(sequence, status);
+  }
+  sequence->num_computed_tokens = sequence->num_tokens();
+  sequence->next_prompt_logprob = sequence->num_prompt_tokens;  // sent by the other worker
+  sequence->tokens.push_back(handoff.first_token);
+  decode_.Admit(sequence);
+  if (const FinishReason reason = sequence->CheckFinish(); reason != FinishReason::kNone) {
+    Finish(sequence, reason);
+  }
+  ReserveForBegun();
+}
+
+void InstanceScheduler::Recompute(RequestId id, uint32_t attempt, absl::Time now) {
+  Sequence* sequence = Find(id, attempt);
+  if (sequence == nullptr ||
+      (sequence->state != SequenceState::kExpected && sequence->state != SequenceState::kBegun &&
+       sequence->state != SequenceState::kReceiving)) {
+    return;
+  }
+  ++totals_.recomputes;
+  if (absl::Status status = receiver_.Remove(sequence); !status.ok()) {
+    CountBreach(status);
+    return FailSequence(sequence, status);
+  }
+  prefill_.Enqueue(sequence);
+  ReserveForBegun();
+}
+
+void InstanceScheduler::Fence(RequestId id, uint32_t attempt, absl::Time now) {
+  CountBreach(receiver_.Fence(id, attempt));
+  ReserveForBegun();
+}
+
+void InstanceScheduler::Release(RequestId id, uint32_t attempt, absl::Time now) {
+  Sequence* sequence = Find(id, attempt);
+  if (sequence == nullptr || sequence->state != SequenceState::kLeased) return;
+  ++totals_.handed_off_requests;
+  Emit(EventKind::kHandedOff, *sequence);
+  Remove(sequence);
+  ReserveForBegun();
+}
+
+void InstanceScheduler::Abort(RequestId id, uint32_t attempt, absl::Time now) {
+  Sequence* sequence = Find(id, attempt);
+  if (sequence == nullptr) return;
+  Finish(sequence, FinishReason::kAborted);
+  ReserveForBegun();
+}
+
+// --- Blocks.
+
+// All tokens and one block to grow into, which delays the first preemption; never more than its
+// longest form needs. What is handed off grows elsewhere.
+int InstanceScheduler::NumBlocksToStart(const Sequence& sequence) const {
+  const int num_blocks = blocks_.NumBlocks(sequence.num_tokens());
+  if (sequence.request.hand_off) return num_blocks;
+  return std::min(num_blocks + 1, blocks_.NumBlocks(sequence.max_num_tokens - 1));
+}
+
+bool InstanceScheduler::HasSlot() const {
+  return prefill_.num_prefilling() + decode_.size() + receiver_.num_receiving() <
+         options_.max_num_seqs;
+}
+
+bool InstanceScheduler::Start(Sequence* sequence) {
+  ReserveForBegun();
+  const Sequence* begun = receiver_.NextBegun();
+  if (begun != nullptr && InOrder()(begun, sequence)) return false;
+  if (!HasSlot() || !blocks_.Allocate(NumBlocksToStart(*sequence), BlockState::kRunning,
+                                      &sequence->block_table)) {
+    return false;
+  }
+  deadlines_.Clear(sequence->request.id);
+  if (!std::exchange(sequence->begun, true)) {
+    Event& event = Emit(EventKind::kBegun, *sequence);
+    event.num_tokens = sequence->num_tokens();
+    event.block_table = sequence->block_table;
+  }
+  return true;
+}
+
+void InstanceScheduler::ReserveForBegun() {
+  while (Sequence* begun = receiver_.NextBegun()) {
+    const Sequence* waiting = prefill_.NextWaiting();
+    if (waiting != nullptr && InOrder()(waiting, begun)) return;
+    if (!HasSlot() || !receiver_.Reserve(begun, NumBlocksToStart(*begun))) return;
+    Event& event = Emit(EventKind::kReserved, *begun);
+    event.num_tokens = begun->num_tokens();
+    event.block_table = begun->block_table;
+  }
+}
+
+bool InstanceScheduler::Grow(Sequence* sequence) {
+  while (!blocks_.Allocate(1, BlockState::kRunning, &sequence->block_table)) {
+    Sequence* victim = decode_.LastPreemptible();
+    Sequence* prefilling = prefill_.LastPreemptible();
+    if (prefilling != nullptr && InOrder()(victim, prefilling)) victim = prefilling;
+    if (victim->in_flight()) return false;  // its batch comes back before this one is asked again
+    Preempt(victim);
+    if (victim == sequence) return false;
+  }
+  return true;
+}
+
+void InstanceScheduler::Preempt(Sequence* sequence) {
+  suspects_.erase(sequence);
+  const bool decoding = sequence->state == SequenceState::kDecoding;
+  FreeBlocks(sequence);
+  if (decoding) {
+    decode_.Remove(sequence);
+  } else {
+    prefill_.Remove(sequence);
+  }
+  ++totals_.preemptions;
+  Emit(EventKind::kPreempted, *sequence);
+  prefill_.Enqueue(sequence);
+}
+
+void InstanceScheduler::FreeBlocks(Sequence* sequence) {
+  const BlockState from =
+      sequence->state == SequenceState::kLeased ? BlockState::kLeasedOut : BlockState::kRunning;
+  const std::vector<BlockId> blocks = std::exchange(sequence->block_table, {});
+  CountBreach(blocks_.Move(blocks, from, BlockState::kFree));
+}
+
+// --- Steps.
+
+Batch InstanceScheduler::Schedule(absl::Time now) {
+  Tick(now);
+  Batch batch;
+  if (in_flight_.size() >= options_.depth) return batch;
+  ScheduleSuspect(&batch);
+  if (batch.empty()) {
+    decode_.Schedule([this](Sequence* sequence) { return Grow(sequence); }, &batch);
+    prefill_.Schedule(
+        options_.max_batch_tokens - batch.NumTokens(),
+        [this](Sequence* sequence) { return Start(sequence); }, &batch);
+  }
+  ReserveForBegun();
+  if (batch.empty()) return batch;
+
+  batch.step = ++last_step_;
+  std::vector<Sequence*> sequences;
+  for (const BatchRow& row : batch.rows) sequences.push_back(sequences_.at(row.request).get());
+  in_flight_.Add(batch.step, sequences);
+  return batch;
+}
+
+void InstanceScheduler::ScheduleSuspect(Batch* batch) {
+  const SequenceQueue suspects = suspects_;  // growing one may preempt others
+  for (Sequence* sequence : suspects) {
+    if (sequence->in_flight() || !suspects_.contains(sequence)) continue;
+    if (sequence->state == SequenceState::kPrefilling) {
+      PrefillScheduler::AddChunk(*sequence, options_.max_batch_tokens, batch);
+    } else {
+      decode_.AddRow(
+          sequence, [this](Sequence* s) { return Grow(s); }, batch);
+    }
+    if (!batch->empty()) return;
+  }
+}
+
+std::vector<Event> InstanceScheduler::Commit(const Batch& batch, const StepOutput& output,
+                                             absl::Time now) {
+  if (absl::Status status = CheckOutput(batch, output); !status.ok()) {
+    return Fail(batch, status, now);
+  }
+  const std::vector<Sequence*> sequences = TakeInFlight(batch);
+  ++totals_.steps;
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    if (sequences[i] == nullptr) continue;
+    suspects_.erase(sequences[i]);
+    CommitRow(sequences[i], batch.rows[i], output.rows[i], now);
+  }
+  CountBreach(blocks_.CheckLedger());
+  ReserveForBegun();
+  return TakeEvents();
+}
+
+std::vector<Event> InstanceScheduler::Fail(const Batch& batch, const absl::Status& status,
+                                           absl::Time now) {
+  const std::vector<Sequence*> sequences = TakeInFlight(batch);
+  ++totals_.failed_steps;
+  for (Sequence* sequence : sequences) {
+    if (sequence == nullptr) continue;
+    if (sequences.size() == 1 && suspects_.contains(sequence)) {
+      FailSequence(sequence, status);
+    } else {
+      suspects_.insert(sequence);
+    }
+  }
+  ReserveForBegun();
+  return TakeEvents();
+}
+
+std::vector<Sequence*> InstanceScheduler::TakeInFlight(const Batch& batch) {
+  std::vector<Sequence*> alive;
+  for (InFlightBatches::Row& row : in_flight_.Take(batch)) {
+    alive.push_back(row.ended == nullptr ? row.sequence : nullptr);
+    if (row.ended != nullptr) FreeBlocks(row.ended.get());
+  }
+  return alive;
+}
+
+void InstanceScheduler::CommitRow(Sequence* sequence, const BatchRow& row, const RowOutput& output,
+                                  absl::Time now) {
+  if (absl::Status status = blocks_.CheckState(sequence->block_table, BlockState::kRunning);
+      !status.ok()) {
+    CountBreach(status);
+    sequence->block_table.clear();  // whose blocks these are is not known any more
+    return FailSequence(sequence, status);
+  }
+  if (!output.status.ok()) return FailSequence(sequence, output.status);
+  sequence->num_computed_tokens += row.num_tokens;
+  if (sequence->state == SequenceState::kPrefilling) totals_.prompt_tokens += row.num_tokens;
+  std::vector<PromptLogprob> unsent = sequence->TakeUnsent(output.prompt_logprobs);
+  if (!unsent.empty()) {
+    Emit(EventKind::kPromptLogprobs, *sequence).prompt_logprobs = std::move(unsent);
+  }
+  if (row.sample) CommitToken(sequence, output.tokens.front(), now);
+}
+
+void InstanceScheduler::CommitToken(Sequence* sequence, const SampledToken& token, absl::Time now) {
+  ++totals_.generated_tokens;
+  Event& event = Emit(EventKind::kToken, *sequence);
+  event.token = token;
+  event.index = sequence->num_output_tokens();
+  sequence->tokens.push_back(token.token);
+
+  if (const FinishReason reason = sequence->CheckFinish(); reason != FinishReason::kNone) {
+    return Finish(sequence, reason);
+  }
+  if (sequence->state == SequenceState::kDecoding) return;
+  prefill_.Remove(sequence);
+  if (sequence->request.hand_off) {
+    Lease(sequence, now);
+  } else {
+    decode_.Admit(sequence);
+  }
+}
+
+void InstanceScheduler::Lease(Sequence* sequence, absl::Time now) {
+  sequence->state = SequenceState::kLeased;
+  if (absl::Status status =
+          blocks_.Move(sequence->block_table, BlockState::kRunning, BlockState::kLeasedOut);
+      !status.ok()) {
+    CountBreach(status);
+    sequence->block_table.clear();
+    return FailSequence(sequence, status);
+  }
+  leases_.Set(sequence->request.id, now + options_.lease);
+}
+
+void InstanceScheduler::Tick(absl::Time now) {
+  for (RequestId id : leases_.TakeExpired(now)) {
+    Sequence* sequence = sequences_.at(id).get();
+    ++totals_.expired_leases;
+    Emit(EventKind::kLeaseExpired, *sequence);
+    Remove(sequence);
+  }
+  for (RequestId id : deadlines_.TakeExpired(now)) {
+    FailSequence(sequences_.at(id).get(),
+                 absl::DeadlineExceededError("the deadline passed before the request began"));
+  }
+  ReserveForBegun();
+}
+
+absl::Time InstanceScheduler::NextTick() const {
+  return std::min(leases_.Next(), deadlines_.Next());
+}
+
+// --- Ends.
+
+std::vector<Event> InstanceScheduler::TakeEvents() { return std::exchange(events_, {}); }
+
+Event& InstanceScheduler::Emit(EventKind kind, const Sequence& sequence) {
+  Event& event = events_.emplace_back();
+  event.kind = kind;
+  event.id = sequence.request.id;
+  event.attempt = sequence.request.attempt;
+  return event;
+}
+
+void InstanceScheduler::Finish(Sequence* sequence, FinishReason reason) {
+  ++(reason == FinishReason::kAborted ? totals_.aborted_requests : totals_.finished_requests);
+  Event& event = Emit(EventKind::kFinished, *sequence);
+  event.reason = reason;
+  if (reason == FinishReason::kStop) event.stop_token = sequence->tokens.back();
+  Remove(sequence);
+}
+
+void InstanceScheduler::FailSequence(Sequence* sequence, absl::Status status) {
+  ++totals_.failed_requests;
+  Emit(EventKind::kFailed, *sequence).status = std::move(status);
+  Remove(sequence);
+}
+
+void InstanceScheduler::Remove(Sequence* sequence) {
+  const RequestId id = sequence->request.id;
+  leases_.Clear(id);
+  deadlines_.Clear(id);
+  suspects_.erase(sequence);
+  const auto found = sequences_.find(id);
+  std::unique_ptr<Sequence> owned = std::move(found->second);
+  sequences_.erase(found);
+
+  switch (sequence->state) {
+    case SequenceState::kWaiting:
+    case SequenceState::kPrefilling:
+      prefill_.Remove(sequence);
+      break;
+    case SequenceState::kDecoding:
+      decode_.Remove(sequence);
+      break;
+    case SequenceState::kExpected:
+    case SequenceState::kBegun:
+    case SequenceState::kReceiving:
+      return CountBreach(receiver_.Remove(sequence));
+    case SequenceState::kLeased:
+      break;
+  }
+  if (!sequence->in_flight()) return FreeBlocks(sequence);
+  in_flight_.Keep(std::move(owned));
+}
+
+void InstanceScheduler::CountBreach(const absl::Status& status) {
+  if (status.ok()) return;
+  if (totals_.ledger_breaches++ == 0) LOG(ERROR) << "KV ledger is broken: " << status;
+#ifdef TANDEM_DEBUG
+  CHECK_OK(status);
+#endif
+}
+
+SchedulerStats InstanceScheduler::Stats() const {
+  SchedulerStats stats = totals_;
+  stats.blocks = blocks_.counts();
+  stats.num_blocks = blocks_.num_blocks();
+  stats.waiting_requests = prefill_.num_waiting();
+  stats.waiting_tokens = prefill_.NumQueuedTokens();
+  stats.prefilling_requests = prefill_.num_prefilling();
+  stats.decoding_requests = decode_.size();
+  stats.expected_requests = receiver_.num_expected();
+  stats.receiving_requests = receiver_.num_receiving();
+  stats.leased_requests = leases_.size();
+  return stats;
+}
+
+}  // namespace tandem

@@ -1,0 +1,68 @@
+// A request on one instance: its tokens, the blocks that hold their KV, and how far it has come.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <vector>
+
+#include "engine/core/batch.h"
+#include "engine/core/request.h"
+
+namespace tandem {
+
+enum class SequenceState {
+  kWaiting,     // to be prefilled here; holds no blocks
+  kPrefilling,  // holds running blocks for all of its tokens
+  kDecoding,    // holds running blocks; all KV but the last token's is stored
+  kLeased,      // prefilled; its leased_out blocks wait to be pulled
+  kExpected,    // its KV will come from another worker; holds no blocks
+  kBegun,       // its KV is being computed there; waits for blocks here
+  kReceiving,   // holds receiving blocks
+};
+
+// Owned by the InstanceScheduler; the schedulers under it hold pointers in their queues.
+struct Sequence {
+  // `order` is its place in the order of arrival here. It ends when it has `max_num_tokens`
+  // tokens, prompt included.
+  Sequence(Request request, uint64_t order, int max_num_tokens);
+
+  int num_tokens() const { return static_cast<int>(tokens.size()); }
+  int num_output_tokens() const { return num_tokens() - num_prompt_tokens; }
+  int num_uncomputed_tokens() const { return num_tokens() - num_computed_tokens; }
+  bool in_flight() const { return in_flight_step != 0; }
+
+  // Whether the last output token ends it: kStop, kLength or kNone.
+  FinishReason CheckFinish() const;
+
+  // Those of `logprobs` that were not sent before, which those of positions computed again were.
+  std::vector<PromptLogprob> TakeUnsent(const std::vector<PromptLogprob>& logprobs);
+
+  // The next `count` positions; draws a token if these are the last. Valid as BatchRow says.
+  BatchRow MakeRow(int count) const;
+
+  Request request;  // its prompt and generated tokens have moved to `tokens`
+  const uint64_t order;
+  const int num_prompt_tokens;
+  const int max_num_tokens;
+
+  SequenceState state = SequenceState::kWaiting;
+  std::vector<TokenId> tokens;  // prompt, then output
+  std::vector<BlockId> block_table;
+  int num_computed_tokens = 0;  // positions whose KV is stored
+  int next_prompt_logprob = 0;  // first prompt position whose logprob was not sent
+  bool begun = false;           // kBegun was sent
+  uint64_t in_flight_step = 0;  // batch that computes with it now; 0: none
+};
+
+// FCFS within a priority class; lower classes first. A preempted sequence keeps its place.
+struct InOrder {
+  bool operator()(const Sequence* a, const Sequence* b) const {
+    if (a->request.priority != b->request.priority) {
+      return a->request.priority < b->request.priority;
+    }
+    return a->order < b->order;
+  }
+};
+using SequenceQueue = std::set<Sequence*, InOrder>;
+
+}  // namespace tandem

@@ -1,0 +1,102 @@
+#include "server/cli/commands.h"
+
+#include <cstdio>
+#include <iostream>
+
+#include "absl/strings/str_cat.h"
+#include "engine/core/log.h"
+#include "server/cli/config_loader.h"
+#include "server/cli/signals.h"
+
+namespace tandem {
+namespace {
+
+struct Subcommand {
+  const char* name;
+  Command command;
+  absl::Status (*run)(const Config&);
+  const char* summary;
+};
+
+constexpr Subcommand kSubcommands[] = {
+    {"serve", SERVE, RunServe, "start everything on this machine and serve a model"},
+    {"chat", CHAT, RunChat, "talk to a running server in the terminal"},
+    {"gateway", GATEWAY, RunGateway, "only the HTTP and gRPC front"},
+    {"scheduler", SCHEDULER, RunScheduler, "only the cluster view that routes requests"},
+    {"worker", WORKER, RunWorker, "only one prefill, decode or mixed worker"},
+};
+
+std::string Usage() {
+  std::string usage = "usage: tandem COMMAND [options]\n\n";
+  for (const Subcommand& subcommand : kSubcommands) {
+    std::string name = subcommand.name;
+    name.resize(12, ' ');
+    absl::StrAppend(&usage, "  ", name, subcommand.summary, "\n");
+  }
+  absl::StrAppend(&usage, "  version     print the version\n\n",
+                  "tandem COMMAND --help lists a command's options.\n");
+  return usage;
+}
+
+const Subcommand* FindSubcommand(const std::string& name) {
+  for (const Subcommand& subcommand : kSubcommands) {
+    if (name == subcommand.name) return &subcommand;
+  }
+  return nullptr;
+}
+
+int ReportUnknown(const std::string& name) {
+  std::vector<std::string> known = {"version"};
+  for (const Subcommand& subcommand : kSubcommands) known.push_back(subcommand.name);
+  const std::string nearest = NearestName(name, known);
+  std::cerr << "tandem: unknown command \"" << name << "\""
+            << (nearest.empty() ? "" : "; did you mean " + nearest + "?") << "\n\n"
+            << Usage();
+  return 2;
+}
+
+void SetLogging(const Subcommand& subcommand, const Config& config) {
+  SetLogProcessName(config.instance_id().empty() ? subcommand.name : config.instance_id());
+  if (config.log_level() == "warning") SetMinLogSeverity(LogSeverity::WARNING);
+  if (config.log_level() == "error") SetMinLogSeverity(LogSeverity::ERROR);
+}
+
+}  // namespace
+
+const char* TandemVersion() { return TANDEM_VERSION; }
+
+int RunCommand(const std::vector<std::string>& args) {
+  if (args.empty() || args[0] == "--help" || args[0] == "-h" || args[0] == "help") {
+    (args.empty() ? std::cerr : std::cout) << Usage();
+    return args.empty() ? 2 : 0;
+  }
+  if (args[0] == "version" || args[0] == "--version") {
+    std::cout << "tandem " << TandemVersion() << std::endl;
+    return 0;
+  }
+  const Subcommand* subcommand = FindSubcommand(args[0]);
+  if (subcommand == nullptr) return ReportUnknown(args[0]);
+  const std::vector<std::string> rest(args.begin() + 1, args.end());
+  for (const std::string& arg : rest) {
+    if (arg != "--help" && arg != "-h") continue;
+    std::cout << "tandem " << subcommand->name << ": " << subcommand->summary << "\n\n"
+              << ConfigHelp(subcommand->command);
+    return 0;
+  }
+  const auto config = LoadConfig(subcommand->command, rest, ProcessEnvironment());
+  if (!config.ok()) {
+    std::cerr << "tandem " << args[0] << ": " << config.status().message() << std::endl;
+    return 2;
+  }
+  if (config->print_config()) {
+    std::cout << ConfigYaml(subcommand->command, *config);
+    return 0;
+  }
+  SetLogging(*subcommand, *config);
+  const absl::Status status = subcommand->run(*config);
+  if (status.ok()) return 0;
+  std::cerr << "tandem " << args[0] << ": " << status.message() << std::endl;
+  return status.code() == absl::StatusCode::kInvalidArgument ? kExitRefused : 1;
+}
+
+}  // namespace tandem

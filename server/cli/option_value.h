@@ -1,0 +1,26 @@
+// Text <-> value of one option, checked against its OptionInfo.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "proto/config.pb.h"
+
+namespace tandem {
+
+const OptionInfo& GetOptionInfo(const google::protobuf::FieldDescriptor& field);
+
+// "max_num_seqs" -> "max-num-seqs".
+std::string FlagName(const google::protobuf::FieldDescriptor& field);
+
+// Parses `text` and sets the field, or appends to it where it is repeated. INVALID_ARGUMENT says
+// what was expected; the caller names the option.
+absl::Status SetOption(const google::protobuf::FieldDescriptor& field, const std::string& text,
+                       Config& config);
+
+// The field's value as SetOption reads it; of a repeated one the element `index`.
+std::string OptionText(const google::protobuf::FieldDescriptor& field, const Config& config,
+                       int index = 0);
+
+}  // namespace tandem

@@ -1,0 +1,85 @@
+#include "server/cli/process_options.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "engine/core/status_macros.h"
+#include "server/cli/commands.h"
+#include "server/cli/instance_plan.h"
+
+namespace tandem {
+namespace {
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  }
+  return text.str();
+}
+
+absl::StatusOr<Role> ParseRole(const std::string& role) {
+  if (role == "prefill") return Role::kPrefill;
+  if (role == "decode") return Role::kDecode;
+  if (role == "mixed") return Role::kMixed;
+  return absl::InvalidArgumentError("--role is required: prefill, decode or mixed");
+}
+
+}  // namespace
+
+absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
+  if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
+  GatewayOptions options;
+  options.host = config.host();
+  options.http_port = static_cast<int>(config.port());
+  options.grpc_port = static_cast<int>(config.grpc_port());
+  options.model_path = config.model();
+  options.served_model_names.assign(config.served_model_name().begin(),
+                                    config.served_model_name().end());
+  options.version = TandemVersion();
+  options.max_body_bytes = config.max_body_bytes();
+  options.max_concurrent_requests = static_cast<int>(config.max_concurrent_requests());
+  options.api_keys.assign(config.api_key().begin(), config.api_key().end());
+  if (!config.chat_template().empty()) {
+    ASSIGN_OR_RETURN(options.chat_template_override, ReadFile(config.chat_template()));
+  }
+  return options;
+}
+
+absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
+  if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
+  if (config.scheduler().empty()) return absl::InvalidArgumentError("--scheduler is required");
+  WorkerOptions options;
+  ASSIGN_OR_RETURN(options.role, ParseRole(config.role()));
+  const std::string id = config.instance_id().empty() ? absl::StrCat(config.role(), "-", getpid())
+                                                      : config.instance_id();
+  options.instance_id = InstanceId(id);
+  options.host = config.host();
+  options.grpc_port = static_cast<int>(config.grpc_port());
+  options.advertise_address = config.advertise_address();
+  options.scheduler_address = config.scheduler();
+  options.max_num_seqs = static_cast<int>(config.max_num_seqs());
+  options.max_queued_requests = static_cast<int>(config.max_queued_requests());
+  options.kv_lease = absl::Seconds(config.kv_lease());
+  options.health_timeout = absl::Seconds(config.health_timeout());
+
+  RunnerOptions& runner = options.runner;
+  runner.model_path = config.model();
+  ASSIGN_OR_RETURN(runner.ops.isa, ParseIsa(config.isa()));
+  ASSIGN_OR_RETURN(runner.ops.cpus, ParseCpuList(config.cpus()));
+  runner.ops.num_threads = config.threads() > 0       ? static_cast<int>(config.threads())
+                           : !runner.ops.cpus.empty() ? static_cast<int>(runner.ops.cpus.size())
+                                                      : static_cast<int>(AvailableCpus().size());
+  ASSIGN_OR_RETURN(runner.kv_dtype, ParseDType(config.kv_cache_dtype()));
+  runner.block_size = static_cast<int>(config.block_size());
+  runner.kv_cache_bytes = config.kv_cache_bytes();
+  runner.max_model_len = static_cast<int>(config.max_model_len());
+  runner.max_batch_tokens = static_cast<int>(config.max_num_batched_tokens());
+  return options;
+}
+
+}  // namespace tandem

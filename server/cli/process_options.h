@@ -1,0 +1,17 @@
+// Config -> the plain structs that the processes are made from.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "proto/config.pb.h"
+#include "server/gateway/gateway.h"
+#include "server/worker/worker.h"
+
+namespace tandem {
+
+// All but the scheduler's channel. NOT_FOUND names a chat template file that cannot be read.
+absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config);
+
+// INVALID_ARGUMENT names the option that cannot be.
+absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config);
+
+}  // namespace tandem

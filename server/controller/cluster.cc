@@ -1,0 +1,155 @@
+#include "server/controller/cluster.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/core/log.h"
+#include "engine/core/status_macros.h"
+
+namespace tandem {
+namespace {
+
+absl::StatusOr<InstanceRole> ToRole(v1::Role role) {
+  switch (role) {
+    case v1::ROLE_PREFILL:
+      return InstanceRole::kPrefill;
+    case v1::ROLE_DECODE:
+      return InstanceRole::kDecode;
+    case v1::ROLE_MIXED:
+      return InstanceRole::kMixed;
+    default:
+      return absl::InvalidArgumentError(absl::StrCat("unknown role ", static_cast<int>(role)));
+  }
+}
+
+absl::StatusOr<InstanceView> ToView(const v1::InstanceState& state) {
+  const v1::RegisterRequest& registration = state.registration();
+  const v1::KvLayoutInfo& info = registration.layout();
+  InstanceView view;
+  view.id = InstanceId(registration.instance_id());
+  ASSIGN_OR_RETURN(view.role, ToRole(registration.role()));
+  view.epoch = registration.epoch();
+  view.address = registration.address();
+  view.model_hash = registration.model().content_hash();
+  view.layout = {.num_layers = info.num_layers(),
+                 .num_kv_heads = info.num_kv_heads(),
+                 .head_dim = info.head_dim(),
+                 .block_size = info.block_size()};
+  ASSIGN_OR_RETURN(view.layout.dtype, ParseDType(info.dtype()));
+  view.num_free_blocks =
+      static_cast<int>(state.stats().blocks_free() + state.stats().blocks_cached());
+  view.num_queued_tokens = state.stats().waiting_tokens();
+  view.num_requests =
+      static_cast<int>(state.stats().running_requests() + state.stats().receiving_requests() +
+                       state.stats().waiting_requests());
+  view.healthy = state.healthy();
+  view.draining = state.draining();
+  return view;
+}
+
+v1::WorkerTarget ToTarget(const RouteTarget& target) {
+  v1::WorkerTarget message;
+  message.set_instance_id(target.id.value());
+  message.set_address(target.address);
+  message.set_epoch(target.epoch);
+  return message;
+}
+
+}  // namespace
+
+absl::Status Cluster::CheckFits(const v1::RegisterRequest& registration) const {
+  if (registration.instance_id().empty()) return absl::InvalidArgumentError("instance_id is empty");
+  if (registration.layout().version() != KvLayout::kVersion) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "KV layout version ", registration.layout().version(), ", expected ", KvLayout::kVersion));
+  }
+  for (const auto& [id, peer] : instances_) {
+    const v1::ModelFingerprint& theirs = peer.registration().model();
+    if (id == registration.instance_id()) continue;
+    if (theirs.content_hash() != registration.model().content_hash()) {
+      return absl::FailedPreconditionError(absl::StrCat("model \"", registration.model().name(),
+                                                        "\" is not the same file as \"",
+                                                        theirs.name(), "\" of ", id));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::Register(const v1::RegisterRequest& registration, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  RETURN_IF_ERROR(CheckFits(registration));
+  v1::InstanceState state;
+  *state.mutable_registration() = registration;
+  state.mutable_stats()->set_blocks_total(registration.blocks_total());
+  state.mutable_stats()->set_blocks_free(registration.blocks_total());
+  state.set_healthy(true);
+  ASSIGN_OR_RETURN(const InstanceView view, ToView(state));
+  router_.Update(view, now);
+  instances_[registration.instance_id()] = std::move(state);
+  LOG(INFO) << "joined instance=" << registration.instance_id()
+            << " address=" << registration.address() << " epoch=" << registration.epoch();
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::Heartbeat(const v1::HeartbeatRequest& beat, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  const auto it = instances_.find(beat.instance_id());
+  if (it == instances_.end() || it->second.registration().epoch() != beat.epoch()) {
+    return absl::NotFoundError(absl::StrCat("instance ", beat.instance_id(), " with epoch ",
+                                            beat.epoch(), " is not registered"));
+  }
+  v1::InstanceState& state = it->second;
+  *state.mutable_stats() = beat.stats();
+  state.set_healthy(beat.stats().healthy());
+  state.set_draining(beat.draining());
+  ASSIGN_OR_RETURN(const InstanceView view, ToView(state));
+  router_.Update(view, now);
+  return absl::OkStatus();
+}
+
+void Cluster::Leave(const std::string& instance_id, uint64_t epoch) {
+  absl::MutexLock lock(&mutex_);
+  const auto it = instances_.find(instance_id);
+  if (it == instances_.end() || it->second.registration().epoch() != epoch) return;
+  LOG(WARNING) << "left instance=" << instance_id << " epoch=" << epoch;
+  router_.Remove(InstanceId(instance_id));
+  instances_.erase(it);
+}
+
+absl::StatusOr<v1::RouteResponse> Cluster::Route(const v1::RouteRequest& request, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  ASSIGN_OR_RETURN(const RouteDecision decision,
+                   router_.Route({.num_prompt_tokens = request.num_prompt_tokens()}, now));
+  v1::RouteResponse response;
+  response.set_request_id(decision.request.value());
+  response.set_attempt(decision.attempt);
+  if (decision.prefill) *response.mutable_prefill() = ToTarget(*decision.prefill);
+  *response.mutable_decode() = ToTarget(decision.decode);
+  return response;
+}
+
+void Cluster::Complete(uint64_t request_id) {
+  absl::MutexLock lock(&mutex_);
+  router_.Complete(RequestId(request_id));
+}
+
+void Cluster::Tick(absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  for (const InstanceId& id : router_.Tick(now)) {
+    LOG(WARNING) << "no heartbeat from instance=" << id << ": taken out";
+    instances_.erase(id.value());
+  }
+}
+
+v1::ClusterState Cluster::State() const {
+  absl::MutexLock lock(&mutex_);
+  v1::ClusterState state;
+  for (const auto& [id, instance] : instances_) *state.add_instances() = instance;
+  const absl::Status servable = router_.CheckServable();
+  state.set_servable(servable.ok());
+  state.set_not_servable_reason(std::string(servable.message()));
+  return state;
+}
+
+}  // namespace tandem

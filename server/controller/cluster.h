@@ -1,0 +1,51 @@
+// The cluster as the scheduler process knows it: the Router behind a lock, with what watchers are
+// told.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "proto/scheduler.pb.h"
+#include "scheduler/router.h"
+
+namespace tandem {
+
+// Thread-safe; every call is short.
+class Cluster {
+ public:
+  explicit Cluster(const RouterOptions& options) : router_(options) {}
+
+  // FAILED_PRECONDITION: its model is not the one the cluster serves, or its KV fits no peer; says
+  // why.
+  absl::Status Register(const v1::RegisterRequest& registration, absl::Time now);
+
+  // NOT_FOUND: this epoch is not registered.
+  absl::Status Heartbeat(const v1::HeartbeatRequest& beat, absl::Time now);
+
+  // The heartbeat stream of this epoch has ended: the worker is gone.
+  void Leave(const std::string& instance_id, uint64_t epoch);
+
+  absl::StatusOr<v1::RouteResponse> Route(const v1::RouteRequest& request, absl::Time now);
+  void Complete(uint64_t request_id);
+
+  // Takes out workers whose heartbeats have stopped.
+  void Tick(absl::Time now);
+
+  v1::ClusterState State() const;
+
+ private:
+  absl::Status CheckFits(const v1::RegisterRequest& registration) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  mutable absl::Mutex mutex_;
+  Router router_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, v1::InstanceState> instances_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tandem

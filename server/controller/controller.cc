@@ -1,0 +1,97 @@
+#include "server/controller/controller.h"
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "server/controller/cluster.h"
+#include "server/controller/scheduler_service.h"
+
+namespace tandem {
+namespace {
+
+// How often watchers hear of the cluster's numbers, and how often silence is looked for. Changes of
+// membership are told at the next of these moments too.
+constexpr absl::Duration kTick = absl::Milliseconds(100);
+
+class GrpcController : public Controller {
+ public:
+  explicit GrpcController(const ControllerOptions& options)
+      : cluster_(
+            {.seed = (static_cast<uint64_t>(std::random_device()()) << 32) | std::random_device()(),
+             .heartbeat_timeout = options.heartbeat_timeout}),
+        service_(&cluster_, options.heartbeat) {}
+  ~GrpcController() override { Shutdown(); }
+
+  absl::Status Listen(const ControllerOptions& options);
+
+  int port() const override { return port_; }
+  std::shared_ptr<grpc::Channel> InProcessChannel() override {
+    return server_->InProcessChannel(grpc::ChannelArguments());
+  }
+  void Shutdown() override;
+
+ private:
+  void RunTicks();
+
+  Cluster cluster_;
+  SchedulerService service_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread ticker_;
+};
+
+absl::Status GrpcController::Listen(const ControllerOptions& options) {
+  const std::string address = absl::StrCat(options.host, ":", options.grpc_port);
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.RegisterService(&service_);
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port_ == 0) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", address,
+                                               ": the port is in use or the address is not ours"));
+  }
+  ticker_ = std::thread([this] { RunTicks(); });
+  return absl::OkStatus();
+}
+
+void GrpcController::RunTicks() {
+  absl::MutexLock lock(&mutex_);
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), kTick)) {
+    cluster_.Tick(absl::Now());
+    service_.NotifyWatchers();
+  }
+}
+
+void GrpcController::Shutdown() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (ticker_.joinable()) ticker_.join();
+  if (server_ != nullptr) {
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Controller>> Controller::Create(const ControllerOptions& options) {
+  auto controller = std::make_unique<GrpcController>(options);
+  if (absl::Status status = controller->Listen(options); !status.ok()) return status;
+  return controller;
+}
+
+}  // namespace tandem

@@ -1,0 +1,150 @@
+#include "server/controller/scheduler_service.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "server/grpc_status.h"
+
+namespace tandem {
+namespace {
+
+grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const grpc::Status& status) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(status);
+  return reactor;
+}
+
+// One worker's heartbeats. When the stream ends, for whatever reason, the worker is taken out.
+class HeartbeatCall : public grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::HeartbeatResponse> {
+ public:
+  explicit HeartbeatCall(Cluster* cluster) : cluster_(cluster) { StartRead(&beat_); }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return Finish(grpc::Status::OK);
+    instance_id_ = beat_.instance_id();
+    epoch_ = beat_.epoch();
+    const absl::Status status = cluster_->Heartbeat(beat_, absl::Now());
+    if (!status.ok()) return Finish(ToGrpc(status));
+    StartRead(&beat_);
+  }
+
+  void OnDone() override {
+    cluster_->Leave(instance_id_, epoch_);
+    delete this;
+  }
+
+ private:
+  Cluster* const cluster_;
+  v1::HeartbeatRequest beat_;
+  std::string instance_id_;
+  uint64_t epoch_ = 0;
+};
+
+}  // namespace
+
+// One watcher: always sent the newest state, skipping what it was too slow for.
+class WatchCall : public grpc::ServerWriteReactor<v1::ClusterState> {
+ public:
+  WatchCall(SchedulerService* service, Cluster* cluster) : service_(service), cluster_(cluster) {}
+
+  void Send() {
+    absl::MutexLock lock(&mutex_);
+    if (finished_) return;
+    if (writing_) {
+      stale_ = true;
+      return;
+    }
+    writing_ = true;
+    state_ = cluster_->State();
+    StartWrite(&state_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      absl::MutexLock lock(&mutex_);
+      writing_ = false;
+      if (!ok) return FinishLocked();
+      if (!std::exchange(stale_, false)) return;
+    }
+    Send();
+  }
+
+  void OnCancel() override {
+    absl::MutexLock lock(&mutex_);
+    FinishLocked();
+  }
+
+  void OnDone() override {
+    service_->Forget(this);
+    delete this;
+  }
+
+ private:
+  void FinishLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!std::exchange(finished_, true)) Finish(grpc::Status::CANCELLED);
+  }
+
+  SchedulerService* const service_;
+  Cluster* const cluster_;
+  absl::Mutex mutex_;
+  v1::ClusterState state_ ABSL_GUARDED_BY(mutex_);
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stale_ ABSL_GUARDED_BY(mutex_) = false;
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+SchedulerService::SchedulerService(Cluster* cluster, absl::Duration heartbeat)
+    : cluster_(cluster), heartbeat_(heartbeat) {}
+
+grpc::ServerUnaryReactor* SchedulerService::Register(grpc::CallbackServerContext* context,
+                                                     const v1::RegisterRequest* request,
+                                                     v1::RegisterResponse* response) {
+  const absl::Status status = cluster_->Register(*request, absl::Now());
+  response->set_heartbeat_ms(static_cast<int32_t>(absl::ToInt64Milliseconds(heartbeat_)));
+  return Answer(context, ToGrpc(status));
+}
+
+grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::HeartbeatResponse>* SchedulerService::Heartbeat(
+    grpc::CallbackServerContext* context) {
+  return new HeartbeatCall(cluster_);
+}
+
+grpc::ServerUnaryReactor* SchedulerService::Route(grpc::CallbackServerContext* context,
+                                                  const v1::RouteRequest* request,
+                                                  v1::RouteResponse* response) {
+  absl::StatusOr<v1::RouteResponse> decision = cluster_->Route(*request, absl::Now());
+  if (decision.ok()) *response = *std::move(decision);
+  return Answer(context, ToGrpc(decision.status()));
+}
+
+grpc::ServerUnaryReactor* SchedulerService::Complete(grpc::CallbackServerContext* context,
+                                                     const v1::CompleteRequest* request,
+                                                     v1::CompleteResponse* response) {
+  cluster_->Complete(request->request_id());
+  return Answer(context, grpc::Status::OK);
+}
+
+grpc::ServerWriteReactor<v1::ClusterState>* SchedulerService::Watch(
+    grpc::CallbackServerContext* context, const v1::WatchRequest* request) {
+  auto* call = new WatchCall(this, cluster_);
+  {
+    absl::MutexLock lock(&mutex_);
+    watchers_.insert(call);
+  }
+  call->Send();
+  return call;
+}
+
+void SchedulerService::NotifyWatchers() {
+  absl::MutexLock lock(&mutex_);
+  for (WatchCall* watcher : watchers_) watcher->Send();
+}
+
+void SchedulerService::Forget(WatchCall* call) {
+  absl::MutexLock lock(&mutex_);
+  watchers_.erase(call);
+}
+
+}  // namespace tandem

@@ -1,0 +1,88 @@
+#include "server/gateway/cluster_clients.h"
+
+#include <chrono>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "grpc/impl/codegen/grpc_types.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "grpcpp/security/credentials.h"
+#include "grpcpp/support/channel_arguments.h"
+#include "server/gateway/grpc_status.h"
+
+namespace tandem {
+namespace {
+
+// A decision takes microseconds; past this the scheduler is gone or stuck.
+constexpr std::chrono::seconds kRouteTimeout{5};
+constexpr std::chrono::seconds kCompleteTimeout{5};
+
+// Log-probabilities of a long prompt are the largest event: 128k tokens x 20 alternatives x 12 B.
+constexpr int kMaxEventBytes = 64 << 20;
+
+// A worker that died comes back at the same address; gRPC's own backoff grows to two minutes.
+constexpr int kReconnectMs = 100;
+constexpr int kMaxReconnectMs = 1000;
+
+// A unary call and what it needs while it is under way.
+template <typename Request, typename Response>
+struct UnaryCall {
+  grpc::ClientContext context;
+  Request request;
+  Response response;
+};
+
+}  // namespace
+
+SchedulerClient::SchedulerClient(std::shared_ptr<grpc::Channel> channel)
+    : stub_(v1::Scheduler::NewStub(std::move(channel))) {}
+
+void SchedulerClient::Route(v1::RouteRequest request, std::shared_ptr<Strand> strand,
+                            OnRoute on_route) {
+  auto call = std::make_shared<UnaryCall<v1::RouteRequest, v1::RouteResponse>>();
+  call->request = std::move(request);
+  call->context.set_deadline(std::chrono::system_clock::now() + kRouteTimeout);
+  // std::function wants copyable captures.
+  auto callback = std::make_shared<OnRoute>(std::move(on_route));
+  stub_->async()->Route(&call->context, &call->request, &call->response,
+                        [call, strand, callback](const grpc::Status& status) {
+                          strand->Post([call, callback, status = FromGrpc(status)] {
+                            if (status.ok()) {
+                              (*callback)(std::move(call->response));
+                            } else {
+                              (*callback)(status);
+                            }
+                          });
+                        });
+}
+
+void SchedulerClient::Complete(uint64_t request_id) {
+  auto call = std::make_shared<UnaryCall<v1::CompleteRequest, v1::CompleteResponse>>();
+  call->request.set_request_id(request_id);
+  call->context.set_deadline(std::chrono::system_clock::now() + kCompleteTimeout);
+  stub_->async()->Complete(&call->context, &call->request, &call->response,
+                           [call](const grpc::Status& /*lost: see the header*/) {});
+}
+
+std::shared_ptr<v1::Worker::Stub> WorkerStubs::Get(const std::string& address) {
+  const absl::MutexLock lock(&mutex_);
+  std::shared_ptr<v1::Worker::Stub>& stub = stubs_[address];
+  if (stub == nullptr) {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(kMaxEventBytes);
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
+    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+    stub = v1::Worker::NewStub(
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+  }
+  return stub;
+}
+
+void WorkerStubs::Retain(const absl::flat_hash_set<std::string>& addresses) {
+  const absl::MutexLock lock(&mutex_);
+  absl::erase_if(stubs_, [&](const auto& entry) { return !addresses.contains(entry.first); });
+}
+
+}  // namespace tandem

@@ -1,0 +1,123 @@
+#include "server/gateway/cluster_metrics.h"
+
+#include <string>
+#include <utility>
+
+namespace tandem {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+struct Series {
+  const char* name;
+  const char* help;
+  MetricType type;
+  double (*value)(const v1::InstanceState& instance);
+};
+
+constexpr Series kSeries[] = {
+    {"tandem_requests_running", "Requests in prefill or decode steps.", MetricType::Gauge,
+     [](const v1::InstanceState& i) -> double { return i.stats().running_requests(); }},
+    {"tandem_requests_waiting", "Requests accepted that have made no step yet.", MetricType::Gauge,
+     [](const v1::InstanceState& i) -> double { return i.stats().waiting_requests(); }},
+    {"tandem_tokens_waiting", "Prompt tokens of the waiting requests.", MetricType::Gauge,
+     [](const v1::InstanceState& i) -> double { return i.stats().waiting_tokens(); }},
+    {"tandem_requests_receiving", "Requests whose KV is arriving.", MetricType::Gauge,
+     [](const v1::InstanceState& i) -> double { return i.stats().receiving_requests(); }},
+    {"tandem_requests_leased", "Prefilled requests whose KV is held for a decode worker.",
+     MetricType::Gauge,
+     [](const v1::InstanceState& i) -> double { return i.stats().leased_requests(); }},
+    {"tandem_instance_healthy", "1 while the worker makes progress.", MetricType::Gauge,
+     [](const v1::InstanceState& i) -> double { return i.healthy() ? 1 : 0; }},
+    {"tandem_instance_draining", "1 while the worker takes no new requests.", MetricType::Gauge,
+     [](const v1::InstanceState& i) -> double { return i.draining() ? 1 : 0; }},
+    {"tandem_kv_bytes_total", "KV bytes received from other workers.", MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().kv_bytes_received(); }},
+    {"tandem_kv_sent_bytes_total", "KV bytes sent to other workers.", MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().kv_bytes_sent(); }},
+    {"tandem_kv_frame_errors_total", "KV frames that failed verification.", MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().kv_frames_bad(); }},
+    {"tandem_kv_lease_expired_total", "Leases that ended before the KV was pulled.",
+     MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().leases_expired(); }},
+    {"tandem_preemptions_total", "Requests whose blocks were taken for others.",
+     MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().preemptions(); }},
+    {"tandem_recomputes_total", "Prompts computed again after a failed transfer.",
+     MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().recomputes(); }},
+    {"tandem_steps_total", "Steps of the model.", MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().steps(); }},
+    {"tandem_step_seconds_total", "Time spent in steps of the model.", MetricType::Counter,
+     [](const v1::InstanceState& i) -> double { return i.stats().step_seconds(); }},
+};
+
+struct BlockState {
+  const char* name;
+  int64_t (v1::WorkerStats::*count)() const;
+};
+
+constexpr BlockState kBlockStates[] = {
+    {"free", &v1::WorkerStats::blocks_free},
+    {"running", &v1::WorkerStats::blocks_running},
+    {"cached", &v1::WorkerStats::blocks_cached},
+    {"leased_out", &v1::WorkerStats::blocks_leased_out},
+    {"receiving", &v1::WorkerStats::blocks_receiving},
+    {"quarantined", &v1::WorkerStats::blocks_quarantined},
+};
+
+ClientMetric Labelled(const v1::InstanceState& instance, MetricType type, double value) {
+  ClientMetric metric;
+  metric.label = {{"instance_id", instance.registration().instance_id()},
+                  {"role", RoleName(instance.registration().role())}};
+  (type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+  return metric;
+}
+
+MetricFamily BlockMetrics(const v1::ClusterState& cluster) {
+  MetricFamily family{.name = "tandem_kv_blocks",
+                      .help = "KV blocks by state; the states of an instance sum to its total.",
+                      .type = MetricType::Gauge,
+                      .metric = {}};
+  for (const v1::InstanceState& instance : cluster.instances()) {
+    for (const BlockState& state : kBlockStates) {
+      const auto count = static_cast<double>((instance.stats().*state.count)());
+      ClientMetric metric = Labelled(instance, MetricType::Gauge, count);
+      metric.label.push_back({"state", state.name});
+      family.metric.push_back(std::move(metric));
+    }
+  }
+  return family;
+}
+
+}  // namespace
+
+std::vector<MetricFamily> ClusterMetrics(const v1::ClusterState& cluster) {
+  std::vector<MetricFamily> families = {BlockMetrics(cluster)};
+  for (const Series& series : kSeries) {
+    MetricFamily family{
+        .name = series.name, .help = series.help, .type = series.type, .metric = {}};
+    for (const v1::InstanceState& instance : cluster.instances()) {
+      family.metric.push_back(Labelled(instance, series.type, series.value(instance)));
+    }
+    families.push_back(std::move(family));
+  }
+  return families;
+}
+
+const char* RoleName(v1::Role role) {
+  switch (role) {
+    case v1::ROLE_PREFILL:
+      return "prefill";
+    case v1::ROLE_DECODE:
+      return "decode";
+    case v1::ROLE_MIXED:
+      return "mixed";
+    default:
+      return "unknown";
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,64 @@
+#include "server/gateway/executor.h"
+
+#include <utility>
+
+#include "boost/asio/bind_executor.hpp"
+#include "boost/asio/executor_work_guard.hpp"
+#include "boost/asio/post.hpp"
+#include "boost/asio/steady_timer.hpp"
+#include "server/gateway/asio_strand.h"
+
+namespace tandem {
+namespace {
+
+class AsioTimer : public Strand::Timer {
+ public:
+  AsioTimer(const AsioStrand::Executor& executor, absl::Duration delay, Task task)
+      : timer_(executor, absl::ToChronoNanoseconds(delay)),
+        task_(std::make_shared<Task>(std::move(task))) {
+    // The weak pointer is what cancels: the wait may have ended, its handler be queued already.
+    timer_.async_wait([task = std::weak_ptr<Task>(task_)](boost::system::error_code error) {
+      const std::shared_ptr<Task> held = task.lock();
+      if (!error && held != nullptr) (*held)();
+    });
+  }
+
+ private:
+  boost::asio::steady_timer timer_;
+  const std::shared_ptr<Task> task_;  // shared with the pending wait alone
+};
+
+}  // namespace
+
+AsioStrand::AsioStrand(Executor executor) : executor_(std::move(executor)) {}
+
+void AsioStrand::Post(Task task) { boost::asio::post(executor_, std::move(task)); }
+
+std::unique_ptr<Strand::Timer> AsioStrand::RunAfter(absl::Duration delay, Task task) {
+  return std::make_unique<AsioTimer>(executor_, delay, std::move(task));
+}
+
+ThreadPool::ThreadPool() : context_(std::make_unique<boost::asio::io_context>()) {}
+
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Start(int num_threads) {
+  for (int i = 0; i < num_threads; ++i) {
+    threads_.emplace_back([this] {
+      const auto work = boost::asio::make_work_guard(*context_);
+      context_->run();
+    });
+  }
+}
+
+void ThreadPool::Stop() {
+  context_->stop();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+std::shared_ptr<Strand> ThreadPool::NewStrand() {
+  return std::make_shared<AsioStrand>(boost::asio::make_strand(*context_));
+}
+
+}  // namespace tandem

@@ -1,0 +1,157 @@
+#include "server/gateway/generate_call.h"
+
+#include <utility>
+
+#include "engine/core/log.h"
+#include "engine/core/status_macros.h"
+#include "server/gateway/grpc_status.h"
+#include "server/gateway/http_call.h"
+#include "server/gateway/inference_service.h"
+#include "server/gateway/usage.h"
+#include "server/gateway/wire_format.h"
+
+namespace tandem {
+namespace {
+
+// Messages a slow reader may be behind before its samples pause.
+constexpr size_t kMaxQueuedMessages = 256;
+
+}  // namespace
+
+GenerateCall::GenerateCall(const Parts& parts, v1::GenerateRequest request)
+    : parts_(parts), request_(std::move(request)), arrival_(absl::Now()) {}
+
+void GenerateCall::Start() {
+  self_ = shared_from_this();
+  parts_.strand->Post([self = self_] {
+    if (self->end_) return;  // cancelled before it began
+    const absl::Status status = self->TryBegin();
+    if (status.ok()) return;
+    self->parts_.services.metrics.ObserveRequest({.outcome = OutcomeOf(status)});
+    self->End(status);
+  });
+}
+
+absl::Status GenerateCall::TryBegin() {
+  ASSIGN_OR_RETURN(ActiveRequests::Place place, parts_.active_requests.Admit());
+  ASSIGN_OR_RETURN(const ApiRequest request, FromProto(request_));
+  const int max_model_len = parts_.cluster.MaxModelLen(parts_.model.config.max_position);
+  ASSIGN_OR_RETURN(prepared_, PrepareRequest(request, parts_.model,
+                                             {.max_model_len = max_model_len,
+                                              .arrival = arrival_,
+                                              .random_seed = RandomUint64()}));
+  request_id_ = request_.request_id().empty() ? RandomId() : request_.request_id();
+  num_samples_per_prompt_ = request.n;
+  summaries_.resize(prepared_.samples.size());
+
+  place.OnCancel([weak = weak_from_this(), strand = parts_.strand] {
+    strand->Post([weak] {
+      const auto self = weak.lock();
+      if (self != nullptr) self->Cut(absl::UnavailableError("The server is shutting down."));
+    });
+  });
+  std::vector<GenerationRequest> samples = prepared_.samples;
+  const auto shared_place = std::make_shared<const ActiveRequests::Place>(std::move(place));
+  for (GenerationRequest& sample : samples) sample.place = shared_place;
+  group_ = std::make_shared<GenerationGroup>(parts_.strand, shared_from_this());
+  group_->Start(parts_.services, std::move(samples));
+  return absl::OkStatus();
+}
+
+v1::GenerateResponse& GenerateCall::Queue(int sample) {
+  v1::GenerateResponse& response = outbox_.emplace_back();
+  response.set_request_id(request_id_);
+  response.set_index(static_cast<uint32_t>(sample));
+  return response;
+}
+
+void GenerateCall::OnDelta(int sample, GenerationDelta delta) {
+  v1::GenerateResponse& response = Queue(sample);
+  response.set_text(std::move(delta.text));
+  for (const SampledToken& token : delta.tokens) *response.add_tokens() = ToProto(token);
+  for (const PromptLogprob& logprob : delta.prompt_logprobs) {
+    *response.add_prompt_logprobs() = ToProto(logprob);
+  }
+  WriteOn();
+  if (!is_paused_ && group_ != nullptr && outbox_.size() > kMaxQueuedMessages) {
+    is_paused_ = true;
+    group_->Pause();
+  }
+}
+
+void GenerateCall::OnSampleEnd(int sample, const GenerationSummary& summary, bool is_last) {
+  summaries_[sample] = summary;
+  v1::GenerateResponse& response = Queue(sample);
+  response.set_finish_reason(summary.finish_reason == FinishReason::kLength
+                                 ? v1::FINISH_REASON_LENGTH
+                                 : v1::FINISH_REASON_STOP);
+  if (summary.stop_string) response.set_stop_string(*summary.stop_string);
+  if (summary.stop_token) response.set_stop_token(static_cast<uint32_t>(*summary.stop_token));
+  v1::Usage& usage = *response.mutable_usage();
+  usage.set_prompt_tokens(
+      static_cast<int32_t>(prepared_.prompts[sample / num_samples_per_prompt_].tokens->size()));
+  usage.set_completion_tokens(summary.num_completion_tokens);
+  usage.set_cached_tokens(summary.num_cached_tokens);
+  usage.set_kv_bytes(summary.kv_bytes);
+  usage.set_ttft_ms(absl::ToDoubleMilliseconds(summary.ttft));
+  usage.set_tpot_ms(absl::ToDoubleMilliseconds(summary.tpot));
+  usage.set_path(summary.path);
+  WriteOn();
+}
+
+void GenerateCall::OnGroupEnd(const absl::Status& status) {
+  group_ = nullptr;
+  End(status);
+}
+
+void GenerateCall::WriteOn() {
+  if (is_writing_ || is_finished_) return;
+  if (!outbox_.empty()) {
+    is_writing_ = true;
+    StartWrite(&outbox_.front());
+  } else if (end_) {
+    is_finished_ = true;
+    Finish(ToGrpc(*end_));
+  }
+}
+
+void GenerateCall::Written(bool ok) {
+  is_writing_ = false;
+  outbox_.pop_front();
+  if (!ok) {
+    outbox_.clear();
+    Cut(absl::CancelledError("the client has gone"));
+  }
+  if (outbox_.empty() && std::exchange(is_paused_, false) && group_ != nullptr) group_->Resume();
+  WriteOn();
+}
+
+void GenerateCall::Cut(const absl::Status& status) {
+  if (const auto group = std::exchange(group_, nullptr)) group->Cancel();
+  End(status);
+}
+
+void GenerateCall::End(const absl::Status& status) {
+  if (end_) return;
+  end_ = status;
+  if (!summaries_.empty()) {
+    const Usage usage = SumUsage(prepared_, num_samples_per_prompt_, summaries_);
+    parts_.services.metrics.ObserveRequest(OutcomeOfRequest(usage, summaries_, status, arrival_));
+  }
+  WriteOn();
+}
+
+void GenerateCall::OnWriteDone(bool ok) {
+  parts_.strand->Post([self = shared_from_this(), ok] { self->Written(ok); });
+}
+
+void GenerateCall::OnCancel() {
+  parts_.strand->Post(
+      [self = shared_from_this()] { self->Cut(absl::CancelledError("the client has gone")); });
+}
+
+void GenerateCall::OnDone() {
+  parts_.strand->Post([self = std::move(self_)] {});
+}
+
+}  // namespace tandem

@@ -1,0 +1,157 @@
+// Drives one sample from prompt to last token: asks for a route, opens Prefill and Decode at the
+// same time, joins their tokens into one text, ends both calls whatever happens.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "engine/core/batch.h"
+#include "engine/core/request.h"
+#include "proto/scheduler.pb.h"
+#include "proto/worker.pb.h"
+#include "server/gateway/active_requests.h"
+#include "server/gateway/executor.h"
+#include "server/gateway/output_text.h"
+#include "server/gateway/worker_call.h"
+
+namespace tandem {
+
+class SchedulerClient;
+class Tokenizer;
+class WorkerStubs;
+
+// What a generation needs of the gateway; all of it outlives every request.
+struct GenerationServices {
+  SchedulerClient& scheduler;
+  WorkerStubs& workers;
+  Metrics& metrics;
+  const Tokenizer& tokenizer;
+};
+
+struct GenerationRequest {
+  std::string model;
+  std::shared_ptr<const std::vector<TokenId>> prompt;  // at least one token
+  SamplingParams sampling;  // stop_token_ids with the model's end tokens unless they are ignored
+  std::vector<TokenId> client_stop_token_ids;  // those that the client named
+  std::vector<std::string> stop_strings;
+  bool include_stop_str_in_output = false;
+  bool skip_special_tokens = true;
+  bool is_prompt_only = false;  // draw one token, since workers must, and drop it
+  int priority = 0;             // lower is earlier
+  absl::Time arrival;           // at the gateway
+  std::shared_ptr<const ActiveRequests::Place> place;  // kept until both workers have let go
+};
+
+// What is new since the last one.
+struct GenerationDelta {
+  std::string text;                  // never cut inside a UTF-8 sequence; may be empty
+  std::vector<SampledToken> tokens;  // a stop token included
+  std::vector<PromptLogprob> prompt_logprobs;
+};
+
+// How a sample ended, and what it cost.
+struct GenerationSummary {
+  FinishReason finish_reason = FinishReason::kNone;  // kStop or kLength
+  std::optional<std::string> stop_string;            // the one that matched
+  std::optional<TokenId> stop_token;                 // one that the client named
+
+  int num_completion_tokens = 0;
+  int num_cached_tokens = 0;  // of the prompt
+  int64_t kv_bytes = 0;       // crossed between the workers
+  absl::Duration ttft;        // arrival -> first token here
+  absl::Duration tpot;        // mean gap between the tokens after the first; zero for one token
+  std::string path;           // disaggregated | local | recomputed
+  std::string prefill_instance;
+  std::string decode_instance;
+};
+
+// Runs on the request's strand. After OnEnd, and after Cancel, nothing more is called.
+class GenerationListener {
+ public:
+  virtual ~GenerationListener() = default;
+  // The workers are known: "disaggregated" or "local".
+  virtual void OnRoute(int sample, absl::string_view path) = 0;
+  virtual void OnDelta(int sample, GenerationDelta delta) = 0;
+  // The last delta, if any, came before it, in the same task. A failed status: the summary tells
+  // what there was until then.
+  virtual void OnEnd(int sample, const absl::Status& status, const GenerationSummary& summary) = 0;
+};
+
+// Owned by the calls that it has under way: it lives as long as something can still happen to it,
+// and so keeps its listener. All methods on the strand.
+class Generation : public std::enable_shared_from_this<Generation> {
+ public:
+  // `sample` is handed back with every event.
+  Generation(const GenerationServices& services, GenerationRequest request, int sample,
+             std::shared_ptr<Strand> strand, std::shared_ptr<GenerationListener> listener);
+  ~Generation();
+
+  void Start();
+
+  // Aborts on both workers at once. The listener hears nothing more.
+  void Cancel();
+
+  // Stops and goes on reading from the workers, for a client that reads too slowly.
+  void Pause() { is_paused_ = true; }
+  void Resume();
+
+ private:
+  enum class Source { kPrefill, kDecode };
+
+  // A call to one worker. Decode's events wait until prefill's first token is through.
+  struct Leg {
+    std::shared_ptr<WorkerCall> call;  // null: not opened, or done
+    std::optional<v1::TokenEvent> waiting;
+    bool wants_next = false;   // the last event is handled and the next one not asked for
+    bool is_finished = false;  // its worker has said how the request ended
+  };
+
+  void OnRoute(absl::StatusOr<v1::RouteResponse> route);
+  void OpenCalls();
+  v1::EngineRequest MakeEngineRequest() const;
+  WorkerCall::Callbacks CallbacksFor(Source source);
+
+  void OnEvent(Source source, v1::TokenEvent event);
+  void OnDone(Source source, absl::Status status);
+  bool MustWait(Source source) const;
+  void Handle(Source source, v1::TokenEvent event);
+  void TakeStats(Source source, const v1::TokenEvent& event);
+  void TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta);
+  void DropOutput(GenerationDelta& delta);
+  void CountLatency(int num_tokens);
+  void ReadOn(Source source);
+
+  void FinishBy(const v1::TokenEvent& event, GenerationDelta& delta);
+  void End(const absl::Status& status);
+  void EndCalls();
+  void CompleteIfLeft();
+
+  Leg& leg(Source source) { return source == Source::kPrefill ? prefill_ : decode_; }
+  const std::string& instance(Source source) const {
+    return source == Source::kPrefill ? summary_.prefill_instance : summary_.decode_instance;
+  }
+
+  // Fixed after construction.
+  const GenerationServices services_;
+  const GenerationRequest request_;
+  const int sample_;
+  const std::shared_ptr<Strand> strand_;
+
+  std::shared_ptr<GenerationListener> listener_;  // null once it ended
+  v1::RouteResponse route_;
+  bool is_routed_ = false;
+  bool is_paused_ = false;
+  Leg prefill_;
+  Leg decode_;
+  OutputText output_;
+  GenerationSummary summary_;
+  absl::Time first_token_time_;
+  absl::Time last_token_time_;
+};
+
+}  // namespace tandem

@@ -1,0 +1,138 @@
+#include "server/gateway/metrics.h"
+
+#include <utility>
+#include <vector>
+
+#include "prometheus/text_serializer.h"
+#include "server/gateway/cluster_metrics.h"
+
+namespace tandem {
+namespace {
+
+using prometheus::Histogram;
+
+// Bucket bounds in seconds are those of the names that dashboards know, so that plots line up.
+const Histogram::BucketBoundaries& FirstTokenBuckets() {
+  static const auto* const kBuckets = new Histogram::BucketBoundaries{
+      0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
+      1,     2.5,   5,    7.5,  10,   20,   40,   80,  160,  640, 2560};
+  return *kBuckets;
+}
+
+const Histogram::BucketBoundaries& TokenBuckets() {
+  static const auto* const kBuckets =
+      new Histogram::BucketBoundaries{0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5,
+                                      0.75, 1,     2.5,  5,     7.5, 10,   20,  40,  80};
+  return *kBuckets;
+}
+
+const Histogram::BucketBoundaries& RequestBuckets() {
+  static const auto* const kBuckets = new Histogram::BucketBoundaries{
+      0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680};
+  return *kBuckets;
+}
+
+Histogram& MakeHistogram(prometheus::Registry& registry, const char* name, const char* help,
+                         const Histogram::BucketBoundaries& buckets) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
+}
+
+prometheus::Family<prometheus::Counter>& MakeCounters(prometheus::Registry& registry,
+                                                      const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+
+}  // namespace
+
+Metrics::Metrics()
+    : time_to_first_token_(MakeHistogram(registry_, "tandem_time_to_first_token_seconds",
+                                         "Arrival of a request to its first token.",
+                                         FirstTokenBuckets())),
+      inter_token_latency_(MakeHistogram(registry_, "tandem_inter_token_latency_seconds",
+                                         "Gaps between successive tokens of a sample.",
+                                         TokenBuckets())),
+      time_per_output_token_(
+          MakeHistogram(registry_, "tandem_request_time_per_output_token_seconds",
+                        "Mean gap between the tokens of a request.", TokenBuckets())),
+      end_to_end_latency_(MakeHistogram(registry_, "tandem_e2e_request_latency_seconds",
+                                        "Arrival of a request to its end.", RequestBuckets())),
+      requests_(MakeCounters(registry_, "tandem_requests_total", "Requests by how they ended.")),
+      fallbacks_(MakeCounters(registry_, "tandem_fallback_total",
+                              "Samples that were not served the way they were routed.")),
+      prompt_tokens_(MakeCounters(registry_, "tandem_prompt_tokens_total",
+                                  "Prompt tokens of finished requests.")
+                         .Add({})),
+      cached_tokens_(MakeCounters(registry_, "tandem_prompt_tokens_cached_total",
+                                  "Prompt tokens that a prefix cache had.")
+                         .Add({})),
+      generated_tokens_(MakeCounters(registry_, "tandem_generation_tokens_total",
+                                     "Tokens generated for finished requests.")
+                            .Add({})),
+      active_requests_(prometheus::BuildGauge()
+                           .Name("tandem_gateway_requests")
+                           .Help("Requests that this gateway has accepted and not answered.")
+                           .Register(registry_)
+                           .Add({})) {
+  // Series exist from the start, so that a rate over them is right from the first event on.
+  for (const char* outcome :
+       {"stop", "length", "rejected", "shed", "unavailable", "cancelled", "failed"}) {
+    requests_.Add({{"outcome", outcome}});
+  }
+  fallbacks_.Add({{"reason", "recomputed"}});
+}
+
+void Metrics::ObserveFirstToken(absl::Duration ttft) {
+  time_to_first_token_.Observe(absl::ToDoubleSeconds(ttft));
+}
+
+void Metrics::ObserveInterTokenGap(absl::Duration gap) {
+  inter_token_latency_.Observe(absl::ToDoubleSeconds(gap));
+}
+
+void Metrics::ObserveRequest(const RequestOutcome& outcome) {
+  requests_.Add({{"outcome", outcome.outcome}}).Increment();
+  prompt_tokens_.Increment(outcome.num_prompt_tokens);
+  cached_tokens_.Increment(outcome.num_cached_tokens);
+  generated_tokens_.Increment(outcome.num_completion_tokens);
+  if (outcome.outcome != "stop" && outcome.outcome != "length") return;
+  end_to_end_latency_.Observe(absl::ToDoubleSeconds(outcome.end_to_end));
+  if (outcome.tpot > absl::ZeroDuration()) {
+    time_per_output_token_.Observe(absl::ToDoubleSeconds(outcome.tpot));
+  }
+}
+
+void Metrics::CountFallback(absl::string_view reason) {
+  fallbacks_.Add({{"reason", std::string(reason)}}).Increment();
+}
+
+void Metrics::SetActiveRequests(int num_requests) { active_requests_.Set(num_requests); }
+
+std::string Metrics::Render(const v1::ClusterState& cluster) const {
+  std::vector<prometheus::MetricFamily> families = registry_.Collect();
+  for (prometheus::MetricFamily& family : ClusterMetrics(cluster)) {
+    families.push_back(std::move(family));
+  }
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+std::string OutcomeOf(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kNotFound:
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kUnauthenticated:
+      return "rejected";
+    case absl::StatusCode::kResourceExhausted:
+      return "shed";
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kDeadlineExceeded:
+      return "unavailable";
+    case absl::StatusCode::kCancelled:
+      return "cancelled";
+    default:
+      return "failed";
+  }
+}
+
+}  // namespace tandem

@@ -1,0 +1,63 @@
+// What the gateway measures, in Prometheus' text format. Labels are bounded: instances, roles,
+// states and outcomes, never anything a client chooses.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "prometheus/counter.h"
+#include "prometheus/family.h"
+#include "prometheus/gauge.h"
+#include "prometheus/histogram.h"
+#include "prometheus/registry.h"
+#include "proto/scheduler.pb.h"
+
+namespace tandem {
+
+// Thread-safe.
+class Metrics {
+ public:
+  Metrics();
+
+  void ObserveFirstToken(absl::Duration ttft);
+  void ObserveInterTokenGap(absl::Duration gap);
+
+  struct RequestOutcome {
+    std::string outcome;  // OutcomeOf() below, or "stop", "length"
+    absl::Duration end_to_end;
+    absl::Duration tpot;  // zero: fewer than two tokens
+    int num_prompt_tokens = 0;
+    int num_cached_tokens = 0;
+    int num_completion_tokens = 0;
+  };
+  void ObserveRequest(const RequestOutcome& outcome);
+  // A request that was not served the way it was routed, such as "recomputed".
+  void CountFallback(absl::string_view reason);
+  void SetActiveRequests(int num_requests);
+
+  // Prometheus text: what was observed, and the workers' own numbers as of `cluster`.
+  std::string Render(const v1::ClusterState& cluster) const;
+
+ private:
+  prometheus::Registry registry_;
+  prometheus::Histogram& time_to_first_token_;
+  prometheus::Histogram& inter_token_latency_;
+  prometheus::Histogram& time_per_output_token_;
+  prometheus::Histogram& end_to_end_latency_;
+  prometheus::Family<prometheus::Counter>& requests_;
+  prometheus::Family<prometheus::Counter>& fallbacks_;
+  prometheus::Counter& prompt_tokens_;
+  prometheus::Counter& cached_tokens_;
+  prometheus::Counter& generated_tokens_;
+  prometheus::Gauge& active_requests_;
+};
+
+// Label of a request that failed: "rejected" (the client's fault), "shed", "unavailable",
+// "cancelled" (the client went) or "failed".
+std::string OutcomeOf(const absl::Status& status);
+
+}  // namespace tandem

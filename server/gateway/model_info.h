@@ -1,0 +1,37 @@
+// The model as the gateway needs it: names, tokenizer, chat template; no weights.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/core/model_config.h"
+#include "engine/tokenizer/chat_template.h"
+#include "engine/tokenizer/tokenizer.h"
+
+namespace tandem {
+
+// Immutable, so thread-safe.
+struct ModelInfo {
+  ModelConfig config;
+  std::vector<std::string> names;  // what clients may call it; at least one
+  absl::Time created;
+  std::unique_ptr<const Tokenizer> tokenizer;
+  std::optional<ChatTemplate> chat_template;
+
+  const std::string& name() const { return names.front(); }
+  // NOT_FOUND as clients expect it, unless `name` is one of the names or empty.
+  absl::Status CheckName(absl::string_view name) const;
+};
+
+// Reads a GGUF file or Hugging Face folder. `served_names` may be empty: the model's own name.
+// `chat_template` replaces the model's own unless it is empty; a template that cannot be parsed is
+// an error that names construct and line. Other errors name the file.
+absl::StatusOr<ModelInfo> LoadModelInfo(const std::string& path,
+                                        std::vector<std::string> served_names,
+                                        const std::string& chat_template, absl::Time now);
+
+}  // namespace tandem

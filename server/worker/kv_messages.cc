@@ -1,0 +1,92 @@
+#include "server/worker/kv_messages.h"
+
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/core/status_macros.h"
+
+namespace tandem {
+namespace {
+
+constexpr absl::string_view kEventMagic = "TKVE";
+
+std::string Flatten(const grpc::ByteBuffer& message) {
+  std::string text;
+  text.reserve(message.Length());
+  for (const grpc::Slice& slice : DumpSlices(message)) {
+    text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return text;
+}
+
+grpc::ByteBuffer FromString(const std::string& text) {
+  const grpc::Slice slice(text);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+}  // namespace
+
+grpc::ByteBuffer EncodeKvEvent(const v1::KvEvent& event) {
+  return FromString(absl::StrCat(kEventMagic, event.SerializeAsString()));
+}
+
+bool IsKvEvent(const grpc::ByteBuffer& message) {
+  const std::vector<grpc::Slice> slices = DumpSlices(message);
+  return !slices.empty() && slices[0].size() >= kEventMagic.size() &&
+         std::memcmp(slices[0].begin(), kEventMagic.data(), kEventMagic.size()) == 0;
+}
+
+absl::StatusOr<v1::KvEvent> DecodeKvEvent(const grpc::ByteBuffer& message) {
+  const std::string text = Flatten(message);
+  v1::KvEvent event;
+  const size_t skip = kEventMagic.size();
+  if (text.size() < skip || !event.ParseFromArray(text.data() + skip, text.size() - skip)) {
+    return absl::DataLossError(absl::StrCat("malformed KV event of ", text.size(), " bytes"));
+  }
+  return event;
+}
+
+grpc::ByteBuffer EncodePullKvRequest(const v1::PullKvRequest& request) {
+  return FromString(request.SerializeAsString());
+}
+
+absl::StatusOr<v1::PullKvRequest> DecodePullKvRequest(const grpc::ByteBuffer& message) {
+  v1::PullKvRequest request;
+  if (!request.ParseFromString(Flatten(message))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("malformed PullKvRequest of ", message.Length(), " bytes"));
+  }
+  return request;
+}
+
+grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
+                               absl::Span<const absl::Span<const uint8_t>> runs) {
+  std::vector<grpc::Slice> slices;
+  slices.reserve(runs.size() + 1);
+  slices.emplace_back(EncodeKvFrameHeader(header, runs));
+  for (absl::Span<const uint8_t> run : runs) {
+    slices.emplace_back(run.data(), run.size(), grpc::Slice::STATIC_SLICE);
+  }
+  return grpc::ByteBuffer(slices.data(), slices.size());
+}
+
+std::vector<grpc::Slice> DumpSlices(const grpc::ByteBuffer& message) {
+  std::vector<grpc::Slice> slices;
+  // Only a compressed message that cannot be expanded fails; it is then seen as empty and refused.
+  if (!message.Dump(&slices).ok()) slices.clear();
+  return slices;
+}
+
+grpc::ChannelArguments KvChannelArguments() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxKvMessageBytes);
+  arguments.SetMaxSendMessageSize(kMaxKvMessageBytes);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 4 << 20);
+  arguments.SetInt("grpc.experimental.tcp_read_chunk_size", 1 << 20);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return arguments;
+}
+
+}  // namespace tandem

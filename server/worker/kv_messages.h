@@ -1,0 +1,42 @@
+// Messages of the PullKv stream as raw gRPC byte buffers: control in protobuf, KV as frames that
+// point into the pool.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "engine/kv/kv_frame.h"
+#include "proto/worker.pb.h"
+
+namespace tandem {
+
+// Largest payload of one frame. 1-2 MiB messages moved most over loopback; smaller ones leave the
+// reader less to copy before the next layer.
+constexpr int64_t kMaxFramePayloadBytes = 1 << 20;
+
+// Source -> puller, control: "TKVE" and a KvEvent.
+grpc::ByteBuffer EncodeKvEvent(const v1::KvEvent& event);
+// Whether a message is one of those, rather than a frame.
+bool IsKvEvent(const grpc::ByteBuffer& message);
+absl::StatusOr<v1::KvEvent> DecodeKvEvent(const grpc::ByteBuffer& message);
+
+// Puller -> source.
+grpc::ByteBuffer EncodePullKvRequest(const v1::PullKvRequest& request);
+absl::StatusOr<v1::PullKvRequest> DecodePullKvRequest(const grpc::ByteBuffer& message);
+
+// A frame whose payload stays where it is: `runs` must be mapped until gRPC has sent the message.
+// What is overwritten meanwhile is found by the checksum.
+grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
+                               absl::Span<const absl::Span<const uint8_t>> runs);
+
+// The slices of a message as spans; valid as long as `slices`.
+std::vector<grpc::Slice> DumpSlices(const grpc::ByteBuffer& message);
+
+// Arguments of channels and servers that carry KV: large frames and reads, a bounded message size.
+grpc::ChannelArguments KvChannelArguments();
+constexpr int kMaxKvMessageBytes = 16 << 20;
+
+}  // namespace tandem

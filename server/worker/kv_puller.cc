@@ -1,0 +1,152 @@
+#include "server/worker/kv_puller.h"
+
+#include <grpcpp/generic/generic_stub.h>
+
+#include <utility>
+
+#include "engine/core/log.h"
+#include "engine/core/status_macros.h"
+#include "server/grpc_status.h"
+#include "server/worker/convert.h"
+#include "server/worker/kv_messages.h"
+
+namespace tandem {
+
+std::shared_ptr<KvPuller> KvPuller::Start(const KvPull& pull,
+                                          const std::shared_ptr<grpc::Channel>& channel,
+                                          std::shared_ptr<KvPullListener> listener) {
+  std::shared_ptr<KvPuller> puller(new KvPuller(pull, std::move(listener)));
+  {
+    absl::MutexLock lock(&puller->mutex_);
+    puller->self_ = puller;
+  }
+  grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
+  stub.PrepareBidiStreamingCall(&puller->context_, "/tandem.v1.Worker/PullKv", grpc::StubOptions(),
+                                puller.get());
+  v1::PullKvRequest request;
+  auto* message = request.mutable_pull();
+  message->set_request_id(pull.id.value());
+  message->set_attempt(pull.attempt);
+  message->set_source_epoch(pull.source_epoch);
+  message->set_puller_epoch(pull.puller_epoch);
+  *message->mutable_layout() = ToProto(pull.cache->layout());
+  puller->Write(request);
+  puller->StartRead(&puller->incoming_);
+  puller->StartCall();
+  return puller;
+}
+
+void KvPuller::Ready(std::vector<BlockId> block_table, int num_tokens) {
+  pull_.receiver->Post([self = shared_from_this(), table = std::move(block_table), num_tokens] {
+    self->receipt_ = std::make_unique<KvReceipt>(self->pull_, table, num_tokens);
+    v1::PullKvRequest request;
+    request.mutable_ready()->set_token_begin(0);
+    self->Write(request);
+  });
+}
+
+void KvPuller::Cancel() {
+  Settle();
+  context_.TryCancel();
+}
+
+bool KvPuller::Settle() {
+  absl::MutexLock lock(&mutex_);
+  return !std::exchange(settled_, true);
+}
+
+void KvPuller::OnReadDone(bool ok) {
+  if (!ok) return;  // OnDone tells why
+  pull_.receiver->Post([self = shared_from_this()] { self->OnMessage(); });
+}
+
+void KvPuller::OnMessage() {
+  const absl::Status status = IsKvEvent(incoming_) ? OnEvent(incoming_) : OnFrame(incoming_);
+  if (!status.ok()) return Fail(status);
+  StartRead(&incoming_);
+}
+
+absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
+  ASSIGN_OR_RETURN(const v1::KvEvent event, DecodeKvEvent(message));
+  if (event.has_begun()) {
+    listener_->OnBegun();
+  } else if (event.has_complete() && event.complete().finished()) {
+    if (Settle()) listener_->OnNothingToDo();
+    context_.TryCancel();
+  } else if (event.has_complete()) {
+    complete_received_ = true;
+    first_token_ = static_cast<TokenId>(event.complete().first_token());
+    prefill_end_ = absl::FromUnixMicros(event.complete().prefill_end_unix_us());
+    CompleteIfWhole();
+  } else {
+    return absl::DataLossError("a KV event without content");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status KvPuller::OnFrame(const grpc::ByteBuffer& message) {
+  if (receipt_ == nullptr) return absl::DataLossError("a KV frame before Ready");
+  const absl::StatusOr<KvReceipt::Placed> placed = receipt_->Place(DumpSlices(message));
+  if (!placed.ok()) ++pull_.counters->bad_frames;
+  RETURN_IF_ERROR(placed.status());
+  pull_.counters->bytes_received += placed->bytes;
+  if (placed->intact) {
+    CompleteIfWhole();
+    return absl::OkStatus();
+  }
+  ++pull_.counters->bad_frames;
+  LOG(WARNING) << "damaged KV frame of request_id=" << pull_.id << " layer " << placed->layer
+               << ": asking for it again";
+  v1::PullKvRequest again;
+  again.mutable_resend()->set_layer(placed->layer);
+  again.mutable_resend()->set_component(static_cast<int>(placed->component));
+  again.mutable_resend()->set_token_begin(placed->token_begin);
+  again.mutable_resend()->set_token_end(placed->token_end);
+  Write(again);
+  return absl::OkStatus();
+}
+
+void KvPuller::CompleteIfWhole() {
+  if (!complete_received_ || receipt_ == nullptr || !receipt_->whole() || !Settle()) return;
+  listener_->OnComplete(first_token_, receipt_->bytes(), prefill_end_);
+  v1::PullKvRequest request;
+  request.mutable_done();
+  Write(request);
+}
+
+void KvPuller::Fail(const absl::Status& status) {
+  if (Settle()) listener_->OnFailed(status);
+  context_.TryCancel();
+}
+
+void KvPuller::Write(const v1::PullKvRequest& request) {
+  absl::MutexLock lock(&mutex_);
+  writes_.push_back(EncodePullKvRequest(request));
+  if (std::exchange(writing_, true)) return;
+  StartWrite(&writes_.front());
+}
+
+void KvPuller::OnWriteDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  writing_ = false;
+  writes_.pop_front();
+  if (!ok || writes_.empty()) return;
+  writing_ = true;
+  StartWrite(&writes_.front());
+}
+
+void KvPuller::OnDone(const grpc::Status& status) {
+  // After the frames that came before.
+  pull_.receiver->Post([self = shared_from_this(), status] {
+    if (self->Settle()) {
+      self->listener_->OnFailed(status.ok() ? absl::UnavailableError("the KV stream ended early")
+                                            : FromGrpc(status));
+    }
+    self->listener_->OnEnded();
+  });
+  std::shared_ptr<KvPuller> self;  // outlives the lock
+  absl::MutexLock lock(&mutex_);
+  self = std::move(self_);
+}
+
+}  // namespace tandem

@@ -1,0 +1,234 @@
+#include "server/worker/kv_source_call.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/core/status_macros.h"
+#include "server/grpc_status.h"
+#include "server/worker/convert.h"
+#include "server/worker/kv_messages.h"
+
+namespace tandem {
+
+std::shared_ptr<KvSourceCall> KvSourceCall::Start(const KvSourceContext& context) {
+  std::shared_ptr<KvSourceCall> call(new KvSourceCall(context));
+  {
+    absl::MutexLock lock(&call->mutex_);
+    call->self_ = call;
+  }
+  call->StartRead(&call->incoming_);
+  return call;
+}
+
+void KvSourceCall::OnReadDone(bool ok) {
+  if (!ok) return;  // half-closed or broken: OnCancel says so
+  absl::StatusOr<v1::PullKvRequest> request = DecodePullKvRequest(incoming_);
+  const absl::Status status = request.ok() ? OnRequest(*request) : request.status();
+  if (!status.ok()) return End(ToGrpc(status));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (ended_) return;
+  }
+  StartRead(&incoming_);
+}
+
+absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
+  if (request.has_pull()) return OnPull(request.pull());
+  absl::MutexLock lock(&mutex_);
+  if (kv_ == nullptr) return absl::FailedPreconditionError("the first message must be a Pull");
+  if (request.has_ready()) {
+    if (ready_) return absl::FailedPreconditionError("a second Ready");
+    if (request.ready().token_begin() < 0)
+      return absl::InvalidArgumentError("negative token_begin");
+    ready_ = true;
+    std::fill(queued_tokens_.begin(), queued_tokens_.end(), request.ready().token_begin());
+  } else if (request.has_resend()) {
+    const auto& resend = request.resend();
+    const int num_layers = static_cast<int>(queued_tokens_.size());
+    if (resend.layer() < 0 || resend.layer() >= num_layers || resend.token_begin() < 0 ||
+        resend.token_end() > queued_tokens_[resend.layer()] ||
+        resend.token_begin() >= resend.token_end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a Resend of what was not sent: ", resend.ShortDebugString()));
+    }
+    queue_.push_front(
+        {.layer = resend.layer(),
+         .component = resend.component() == 0 ? KvComponent::kKeys : KvComponent::kValues,
+         .token_begin = resend.token_begin(),
+         .token_end = resend.token_end()});
+    complete_sent_ = false;
+  } else if (request.has_done()) {
+    released_ = true;
+    context_.loop->Post([id = id_, attempt = attempt_](StepLoop::Context& context) {
+      context.scheduler.Release(id, attempt, context.now);
+    });
+  }
+  SchedulePump();
+  return absl::OkStatus();
+}
+
+absl::Status KvSourceCall::OnPull(const v1::PullKvRequest::Pull& pull) {
+  if (pull.source_epoch() != context_.epoch) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "epoch ", pull.source_epoch(), " has ended; this worker's is ", context_.epoch));
+  }
+  ASSIGN_OR_RETURN(const KvLayout puller, FromProto(pull.layout()));
+  RETURN_IF_ERROR(puller.CheckCanReceive(context_.cache->layout()));
+  std::shared_ptr<OutgoingKv> kv;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (kv_ != nullptr) return absl::FailedPreconditionError("a second Pull");
+    id_ = RequestId(pull.request_id());
+    attempt_ = pull.attempt();
+    kv_ = context_.table->FindOrCreate(id_, attempt_);
+    queued_tokens_.assign(context_.cache->layout().num_layers, 0);
+    kv = kv_;
+  }
+  kv->SetListener([weak = weak_from_this()] {
+    if (const auto call = weak.lock()) {
+      absl::MutexLock lock(&call->mutex_);
+      call->SchedulePump();
+    }
+  });
+  absl::MutexLock lock(&mutex_);
+  SchedulePump();
+  return absl::OkStatus();
+}
+
+void KvSourceCall::SchedulePump() {
+  if (pump_posted_ || ended_) return;
+  pump_posted_ = true;
+  context_.sender->Post([self = shared_from_this()] { self->Pump(); });
+}
+
+void KvSourceCall::Pump() {
+  std::shared_ptr<OutgoingKv> kv;
+  {
+    absl::MutexLock lock(&mutex_);
+    pump_posted_ = false;
+    if (writing_ || ended_ || kv_ == nullptr) return;
+    kv = kv_;
+  }
+  const OutgoingKv::Snapshot snapshot = kv->Get();
+  if (!snapshot.status.ok()) return End(ToGrpc(snapshot.status));
+  grpc::Status done = grpc::Status::OK;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!released_) {
+      if (writing_ || ended_ || !NextMessage(snapshot, outgoing_)) return;
+      writing_ = true;
+      StartWrite(&outgoing_);
+      return;
+    }
+  }
+  End(done);
+}
+
+bool KvSourceCall::NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer& message) {
+  if (!kv.begun) return false;
+  if (!begun_sent_) {
+    begun_sent_ = true;
+    v1::KvEvent event;
+    event.mutable_begun()->set_num_tokens(kv.num_tokens);
+    message = EncodeKvEvent(event);
+    return true;
+  }
+  if (!ready_) return false;
+  QueueStored(kv);
+  if (!queue_.empty()) {
+    message = MakeFrame(kv, queue_.front());
+    queue_.pop_front();
+    ++num_frames_;
+    return true;
+  }
+  const bool all_sent = std::all_of(queued_tokens_.begin(), queued_tokens_.end(),
+                                    [&kv](int tokens) { return tokens >= kv.num_tokens; });
+  if (!all_sent || !kv.first_token || complete_sent_) return false;
+  complete_sent_ = true;
+  v1::KvEvent event;
+  auto* complete = event.mutable_complete();
+  complete->set_first_token(*kv.first_token);
+  complete->set_num_frames(num_frames_);
+  complete->set_prefill_end_unix_us(absl::ToUnixMicros(kv.first_token_time));
+  complete->set_finished(kv.finished);
+  message = EncodeKvEvent(event);
+  return true;
+}
+
+// Cuts what has been stored since the last call into ranges of one frame each.
+void KvSourceCall::QueueStored(const OutgoingKv::Snapshot& kv) {
+  const int64_t token_bytes = context_.cache->layout().TokenBytes();
+  const int max_tokens =
+      static_cast<int>(std::max<int64_t>(1, kMaxFramePayloadBytes / token_bytes));
+  for (size_t layer = 0; layer < queued_tokens_.size(); ++layer) {
+    while (queued_tokens_[layer] < kv.layer_tokens[layer]) {
+      const int begin = queued_tokens_[layer];
+      const int end = std::min(kv.layer_tokens[layer], begin + max_tokens);
+      for (KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
+        queue_.push_back({static_cast<int>(layer), component, begin, end});
+      }
+      queued_tokens_[layer] = end;
+    }
+  }
+}
+
+grpc::ByteBuffer KvSourceCall::MakeFrame(const OutgoingKv::Snapshot& kv, const Range& range) {
+  const KvLayout& layout = context_.cache->layout();
+  const int64_t payload_bytes = layout.TokenBytes() * (range.token_end - range.token_begin);
+  const KvFrameHeader header{
+      .component = range.component,
+      .request_id = id_.value(),
+      .attempt = attempt_,
+      .epoch = context_.epoch,
+      .dtype = layout.dtype,
+      .layer = static_cast<uint32_t>(range.layer),
+      .token_begin = static_cast<uint32_t>(range.token_begin),
+      .token_end = static_cast<uint32_t>(range.token_end),
+      .head_begin = 0,
+      .head_end = static_cast<uint32_t>(layout.num_kv_heads),
+      .payload_bytes = static_cast<uint64_t>(payload_bytes),
+  };
+  context_.counters->bytes_sent += payload_bytes;
+  return EncodeKvFrame(header, context_.cache->Read(range.layer, range.component, kv.block_table,
+                                                    range.token_begin, range.token_end));
+}
+
+void KvSourceCall::OnWriteDone(bool ok) {
+  absl::MutexLock lock(&mutex_);
+  writing_ = false;
+  if (ok) SchedulePump();
+}
+
+void KvSourceCall::End(const grpc::Status& status) {
+  absl::MutexLock lock(&mutex_);
+  if (ended_) return;
+  ended_ = true;
+  Finish(status);
+}
+
+// The puller has given up or died before it had everything: nobody will ask for these blocks again.
+void KvSourceCall::OnCancel() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (kv_ != nullptr && !released_) {
+      context_.loop->Post([id = id_, attempt = attempt_](StepLoop::Context& context) {
+        context.scheduler.Abort(id, attempt, context.now);
+      });
+    }
+  }
+  End(grpc::Status::CANCELLED);
+}
+
+void KvSourceCall::OnDone() {
+  std::shared_ptr<OutgoingKv> kv;
+  std::shared_ptr<KvSourceCall> self;  // both outlive the lock
+  {
+    absl::MutexLock lock(&mutex_);
+    kv = std::move(kv_);
+    self = std::move(self_);
+  }
+  if (kv != nullptr) kv->SetListener(nullptr);
+}
+
+}  // namespace tandem

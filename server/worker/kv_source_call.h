@@ -1,0 +1,87 @@
+// Prefill worker's end of one PullKv stream: sends a prompt's KV layer by layer while it is being
+// computed.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "engine/kv/kv_cache.h"
+#include "proto/worker.pb.h"
+#include "server/worker/kv_counters.h"
+#include "server/worker/outgoing_kv.h"
+#include "server/worker/step_loop.h"
+#include "server/worker/task_thread.h"
+
+namespace tandem {
+
+// What every stream of a worker uses; all outlive the gRPC server.
+struct KvSourceContext {
+  const KvCache* cache;
+  OutgoingKvTable* table;
+  StepLoop* loop;
+  TaskThread* sender;  // builds frames: checksums are no work for gRPC's threads
+  KvCounters* counters;
+  uint64_t epoch;
+};
+
+// Owned by gRPC until OnDone, and by the tasks it has posted.
+class KvSourceCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                     public std::enable_shared_from_this<KvSourceCall> {
+ public:
+  static std::shared_ptr<KvSourceCall> Start(const KvSourceContext& context);
+
+ private:
+  // A range of one layer's keys or values that is to be sent.
+  struct Range {
+    int layer;
+    KvComponent component;
+    int token_begin;
+    int token_end;
+  };
+
+  explicit KvSourceCall(const KvSourceContext& context) : context_(context) {}
+
+  // gRPC's threads.
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  absl::Status OnRequest(const v1::PullKvRequest& request);
+  absl::Status OnPull(const v1::PullKvRequest::Pull& pull);
+  void End(const grpc::Status& status);
+  void SchedulePump();
+
+  // Sender thread: starts the next write if there is something to send and none is under way.
+  void Pump();
+  bool NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer& message);
+  void QueueStored(const OutgoingKv::Snapshot& kv);
+  grpc::ByteBuffer MakeFrame(const OutgoingKv::Snapshot& kv, const Range& range);
+
+  const KvSourceContext context_;
+  grpc::ByteBuffer incoming_;  // of the read under way
+  grpc::ByteBuffer outgoing_;  // of the write under way
+
+  absl::Mutex mutex_;
+  std::shared_ptr<OutgoingKv> kv_ ABSL_GUARDED_BY(mutex_);  // set by Pull
+  RequestId id_ ABSL_GUARDED_BY(mutex_);
+  uint32_t attempt_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool pump_posted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool begun_sent_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ready_ ABSL_GUARDED_BY(mutex_) = false;
+  bool complete_sent_ ABSL_GUARDED_BY(mutex_) = false;
+  bool released_ ABSL_GUARDED_BY(mutex_) = false;  // the puller has said Done
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<int> queued_tokens_ ABSL_GUARDED_BY(mutex_);  // per layer: end of what was queued
+  std::deque<Range> queue_ ABSL_GUARDED_BY(mutex_);
+  int64_t num_frames_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<KvSourceCall> self_ ABSL_GUARDED_BY(mutex_);  // gRPC's reference, until OnDone
+};
+
+}  // namespace tandem

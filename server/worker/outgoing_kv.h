@@ -1,0 +1,76 @@
+// The KV of one prompt on a prefill worker, as far as it is computed: written by the step loop,
+// read by the stream that sends it to a decode worker.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "engine/core/ids.h"
+
+namespace tandem {
+
+// Thread-safe.
+class OutgoingKv {
+ public:
+  explicit OutgoingKv(int num_layers) : layer_tokens_(num_layers, 0) {}
+
+  // What stands at one moment.
+  struct Snapshot {
+    bool begun = false;
+    int num_tokens = 0;                // of the prompt
+    std::vector<BlockId> block_table;  // where they are or will be stored
+    std::vector<int> layer_tokens;     // per layer: positions stored so far
+    std::optional<TokenId> first_token;
+    absl::Time first_token_time;
+    bool finished = false;  // the first token ended the request
+    absl::Status status;    // not OK: the prompt is gone
+  };
+  Snapshot Get() const;
+
+  void Begin(int num_tokens, std::vector<BlockId> block_table);
+  void SetLayerTokens(int layer, int num_tokens);
+  void SetFirstToken(TokenId token, bool finished, absl::Time now);
+  void Fail(const absl::Status& status);
+
+  // Called after each change, from the changing thread; must not block. Null: nobody listens any
+  // more.
+  void SetListener(std::function<void()> listener);
+
+ private:
+  void Notify();
+
+  mutable absl::Mutex mutex_;
+  bool begun_ ABSL_GUARDED_BY(mutex_) = false;
+  int num_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<BlockId> block_table_ ABSL_GUARDED_BY(mutex_);
+  std::vector<int> layer_tokens_ ABSL_GUARDED_BY(mutex_);
+  std::optional<TokenId> first_token_ ABSL_GUARDED_BY(mutex_);
+  absl::Time first_token_time_ ABSL_GUARDED_BY(mutex_);
+  bool finished_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  std::function<void()> listener_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Where a Prefill call and the PullKv call of the same request meet, whichever comes first. An
+// entry lives as long as one of them holds it. Thread-safe.
+class OutgoingKvTable {
+ public:
+  explicit OutgoingKvTable(int num_layers) : num_layers_(num_layers) {}
+
+  std::shared_ptr<OutgoingKv> FindOrCreate(RequestId id, uint32_t attempt);
+
+ private:
+  const int num_layers_;
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::pair<RequestId, uint32_t>, std::weak_ptr<OutgoingKv>> entries_
+      ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace tandem

@@ -1,0 +1,111 @@
+#include "server/worker/registration.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "engine/core/log.h"
+
+namespace tandem {
+namespace {
+
+constexpr absl::Duration kRetry = absl::Milliseconds(200);
+constexpr absl::Duration kLongestRetry = absl::Seconds(5);
+constexpr absl::Duration kRegisterTimeout = absl::Seconds(5);
+
+}  // namespace
+
+Registration::Registration(std::shared_ptr<grpc::Channel> scheduler, v1::RegisterRequest self,
+                           std::function<v1::WorkerStats()> stats)
+    : stub_(v1::Scheduler::NewStub(scheduler)),
+      self_(std::move(self)),
+      stats_(std::move(stats)),
+      thread_([this] { Run(); }) {}
+
+Registration::~Registration() { Stop(); }
+
+void Registration::SetDraining() {
+  absl::MutexLock lock(&mutex_);
+  draining_ = true;
+}
+
+void Registration::Stop() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+    if (context_ != nullptr) context_->TryCancel();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Registration::Run() {
+  absl::Duration pause = kRetry;
+  std::string last_error;
+  do {
+    const grpc::Status status = Stay();
+    {
+      absl::MutexLock lock(&mutex_);
+      if (stopping_) return;
+    }
+    if (status.ok()) {
+      pause = kRetry;
+      last_error.clear();
+      continue;
+    }
+    if (status.error_message() != last_error) {
+      last_error = status.error_message();
+      LOG(WARNING) << "not registered with the scheduler, trying again: " << last_error;
+    }
+    pause = std::min(kLongestRetry, pause * 2);
+  } while (Sleep(pause, /*until_draining=*/false));
+}
+
+// OK: was registered, and the stream then broke.
+grpc::Status Registration::Stay() {
+  v1::RegisterResponse response;
+  {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + kRegisterTimeout));
+    const grpc::Status status = stub_->Register(&context, self_, &response);
+    if (!status.ok()) return status;
+  }
+  grpc::ClientContext context;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stopping_) return grpc::Status::OK;
+    context_ = &context;
+  }
+  const absl::Cleanup forget = [this] {
+    absl::MutexLock lock(&mutex_);
+    context_ = nullptr;
+  };
+  LOG(INFO) << "registered instance=" << self_.instance_id() << " address=" << self_.address();
+  const auto stream = stub_->Heartbeat(&context);
+  v1::HeartbeatRequest beat;
+  beat.set_instance_id(self_.instance_id());
+  beat.set_epoch(self_.epoch());
+  bool told_draining = false;
+  do {
+    {
+      absl::MutexLock lock(&mutex_);
+      beat.set_draining(draining_);
+    }
+    *beat.mutable_stats() = stats_();
+    told_draining = beat.draining();
+    if (!stream->Write(beat)) break;
+  } while (Sleep(absl::Milliseconds(response.heartbeat_ms()), !told_draining));
+  context.TryCancel();
+  stream->Finish();
+  return grpc::Status::OK;
+}
+
+bool Registration::Sleep(absl::Duration duration, bool until_draining) {
+  absl::MutexLock lock(&mutex_);
+  const auto wake = [this, until_draining]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || (until_draining && draining_);
+  };
+  mutex_.AwaitWithTimeout(absl::Condition(&wake), duration);
+  return !stopping_;
+}
+
+}  // namespace tandem

@@ -1,0 +1,150 @@
+#include "server/worker/request_session.h"
+
+#include <utility>
+
+#include "absl/time/clock.h"
+#include "engine/core/log.h"
+#include "server/grpc_status.h"
+#include "server/worker/convert.h"
+
+namespace tandem {
+
+void TokenEventWriter::Write(absl::Span<const Event> events, absl::Time now) {
+  v1::TokenEvent message;
+  bool any = false;
+  for (const Event& event : events) {
+    switch (event.kind) {
+      case EventKind::kBegun:
+        begun_ = now;
+        break;
+      case EventKind::kToken:
+        if (message.tokens().empty()) message.set_index(event.index);
+        *message.add_tokens() = ToProto(event.token);
+        any = true;
+        break;
+      case EventKind::kPromptLogprobs:
+        for (const PromptLogprob& logprob : event.prompt_logprobs) {
+          *message.add_prompt_logprobs() = ToProto(logprob);
+        }
+        any = true;
+        break;
+      case EventKind::kFinished:
+        message.set_finish_reason(ToProto(event.reason));
+        if (event.stop_token) message.set_stop_token(*event.stop_token);
+        any = true;
+        break;
+      default:
+        break;
+    }
+  }
+  if (IsTerminal(events.back().kind)) {
+    if (begun_ > accepted_) stats_.set_queue_ms(absl::ToDoubleMilliseconds(begun_ - accepted_));
+    if (begun_ > absl::InfinitePast()) {
+      stats_.set_compute_ms(absl::ToDoubleMilliseconds(now - begun_));
+    }
+    *message.mutable_stats() = stats_;
+    any = true;
+  }
+  if (any) stream_->Send(std::move(message));
+  const Event& last = events.back();
+  if (last.kind == EventKind::kFailed) return stream_->Close(ToGrpc(last.status));
+  if (last.kind == EventKind::kLeaseExpired) {
+    return stream_->Close(grpc::Status(grpc::StatusCode::ABORTED,
+                                       "nobody pulled the prompt's KV before its lease ended"));
+  }
+  if (IsTerminal(last.kind)) stream_->Close(grpc::Status::OK);
+}
+
+void PrefillSession::OnRefused(const absl::Status& status) {
+  stream_->Close(ToGrpc(status));
+  kv_->Fail(status);
+}
+
+void PrefillSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
+  writer_.Write(events, now);
+  const Event& last = events.back();
+  for (const Event& event : events) {
+    if (event.kind == EventKind::kBegun) kv_->Begin(event.num_tokens, event.block_table);
+    if (event.kind == EventKind::kToken) {
+      kv_->SetFirstToken(event.token.token, last.kind == EventKind::kFinished, now);
+    }
+  }
+  if (last.kind == EventKind::kFailed) kv_->Fail(last.status);
+  if (last.kind == EventKind::kLeaseExpired)
+    kv_->Fail(absl::AbortedError("the KV's lease has ended"));
+  if (last.kind == EventKind::kFinished && last.reason == FinishReason::kAborted) {
+    kv_->Fail(absl::CancelledError("the request was aborted"));
+  }
+}
+
+void DecodeSession::StartPull(const KvPull& pull, const std::shared_ptr<grpc::Channel>& channel) {
+  absl::MutexLock lock(&mutex_);
+  if (pull_cancelled_) return;
+  puller_ = KvPuller::Start(pull, channel, shared_from_this());
+}
+
+void DecodeSession::OnRefused(const absl::Status& status) {
+  stream_->Close(ToGrpc(status));
+  CancelPull();
+}
+
+void DecodeSession::CancelPull() {
+  absl::MutexLock lock(&mutex_);
+  pull_cancelled_ = true;
+  if (puller_ != nullptr) puller_->Cancel();
+}
+
+void DecodeSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
+  writer_.Write(events, now);
+  for (const Event& event : events) {
+    if (event.kind != EventKind::kReserved) continue;
+    absl::MutexLock lock(&mutex_);
+    if (puller_ != nullptr) puller_->Ready(event.block_table, event.num_tokens);
+  }
+  if (IsTerminal(events.back().kind)) CancelPull();
+}
+
+void DecodeSession::OnBegun() {
+  loop_->Post([id = id_, attempt = attempt_](StepLoop::Context& context) {
+    context.scheduler.Begun(id, attempt, context.now);
+  });
+}
+
+void DecodeSession::OnComplete(TokenId first_token, int64_t bytes, absl::Time prefill_end) {
+  const double exposed_ms = absl::ToDoubleMilliseconds(absl::Now() - prefill_end);
+  loop_->Post(
+      [self = shared_from_this(), first_token, bytes, exposed_ms](StepLoop::Context& context) {
+        self->writer_.stats().set_kv_bytes(bytes);
+        self->writer_.stats().set_kv_exposed_ms(exposed_ms);
+        context.scheduler.Offer(
+            {.id = self->id_, .attempt = self->attempt_, .first_token = first_token}, context.now);
+      });
+}
+
+void DecodeSession::OnNothingToDo() {
+  stream_->Close(grpc::Status::OK);
+  loop_->Post([id = id_, attempt = attempt_](StepLoop::Context& context) {
+    context.scheduler.Abort(id, attempt, context.now);
+  });
+}
+
+void DecodeSession::OnFailed(const absl::Status& status) {
+  LOG(WARNING) << "KV transfer of request_id=" << id_ << " failed (" << status.message()
+               << "): computing the prompt here";
+  loop_->Post([self = shared_from_this()](StepLoop::Context& context) {
+    self->writer_.stats().set_recomputed(true);
+    context.scheduler.Recompute(self->id_, self->attempt_, context.now);
+  });
+}
+
+void DecodeSession::OnEnded() {
+  {
+    absl::MutexLock lock(&mutex_);
+    puller_ = nullptr;
+  }
+  loop_->Post([id = id_, attempt = attempt_](StepLoop::Context& context) {
+    context.scheduler.Fence(id, attempt, context.now);
+  });
+}
+
+}  // namespace tandem

@@ -1,0 +1,162 @@
+#include "server/worker/worker.h"
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <unistd.h>
+
+#include <random>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/core/log.h"
+#include "engine/core/status_macros.h"
+#include "server/worker/advertised_address.h"
+#include "server/worker/convert.h"
+#include "server/worker/kv_messages.h"
+#include "server/worker/registration.h"
+#include "server/worker/step_loop.h"
+#include "server/worker/worker_service.h"
+
+namespace tandem {
+namespace {
+
+v1::Role ToProto(Role role) {
+  switch (role) {
+    case Role::kPrefill:
+      return v1::ROLE_PREFILL;
+    case Role::kDecode:
+      return v1::ROLE_DECODE;
+    case Role::kMixed:
+      break;
+  }
+  return v1::ROLE_MIXED;
+}
+
+uint64_t RandomEpoch() {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 32) | device();
+}
+
+// Nothing is left that a peer or client could still want.
+bool IsIdle(const v1::WorkerStats& stats) {
+  return stats.waiting_requests() + stats.running_requests() + stats.receiving_requests() +
+             stats.leased_requests() ==
+         0;
+}
+
+class GrpcWorker : public Worker {
+ public:
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(const WorkerOptions& options);
+  ~GrpcWorker() override { Stop(); }
+
+  int port() const override { return port_; }
+  bool Drain(absl::Duration timeout) override;
+
+ private:
+  absl::Status Listen(const WorkerOptions& options);
+  void Register(const WorkerOptions& options);
+  void Stop();
+
+  // In the order of construction; Stop ends them from the last to the first.
+  uint64_t epoch_ = RandomEpoch();
+  std::unique_ptr<ModelRunner> runner_;
+  std::unique_ptr<StepLoop> loop_;
+  std::unique_ptr<WorkerService> service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<Registration> registration_;
+  int port_ = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& options) {
+  auto worker = std::make_unique<GrpcWorker>();
+  ASSIGN_OR_RETURN(worker->runner_, ModelRunner::Create(options.runner));
+  const KvCache& cache = worker->runner_->kv_cache();
+  ASSIGN_OR_RETURN(auto scheduler,
+                   InstanceScheduler::Create({.num_blocks = cache.num_blocks(),
+                                              .block_size = cache.layout().block_size,
+                                              .max_model_len = worker->runner_->max_model_len(),
+                                              .max_num_seqs = options.max_num_seqs,
+                                              .max_batch_tokens = options.runner.max_batch_tokens,
+                                              .max_queued_requests = options.max_queued_requests,
+                                              .lease = options.kv_lease}));
+  worker->loop_ =
+      std::make_unique<StepLoop>(std::move(scheduler), worker->runner_.get(),
+                                 StepLoop::Options{.health_timeout = options.health_timeout});
+  worker->service_ = std::make_unique<WorkerService>(
+      WorkerService::Options{.epoch = worker->epoch_,
+                             .vocab_size = worker->runner_->config().vocab_size,
+                             .cache = &worker->runner_->kv_cache(),
+                             .loop = worker->loop_.get()});
+  RETURN_IF_ERROR(worker->Listen(options));
+  worker->loop_->Start();
+  worker->Register(options);
+  return worker;
+}
+
+absl::Status GrpcWorker::Listen(const WorkerOptions& options) {
+  const std::string address = absl::StrCat(options.host, ":", options.grpc_port);
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 4 << 20);
+  builder.AddChannelArgument("grpc.experimental.tcp_read_chunk_size", 1 << 20);
+  builder.SetMaxReceiveMessageSize(kMaxKvMessageBytes);
+  builder.RegisterService(service_.get());
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr || port_ == 0) {
+    return absl::UnavailableError(absl::StrCat("cannot listen on ", address,
+                                               ": the port is in use or the address is not ours"));
+  }
+  return absl::OkStatus();
+}
+
+void GrpcWorker::Register(const WorkerOptions& options) {
+  const ModelConfig& config = runner_->config();
+  v1::RegisterRequest self;
+  self.set_instance_id(options.instance_id.value());
+  self.set_epoch(epoch_);
+  self.set_role(ToProto(options.role));
+  self.set_address(AdvertisedAddress(options.advertise_address, options.host, port_));
+  self.mutable_model()->set_name(config.name);
+  self.mutable_model()->set_content_hash(runner_->content_hash());
+  self.mutable_model()->set_max_model_len(runner_->max_model_len());
+  self.mutable_model()->set_isa(std::string(IsaName(runner_->isa())));
+  *self.mutable_layout() = tandem::ToProto(runner_->kv_cache().layout());
+  self.set_blocks_total(runner_->kv_cache().num_blocks());
+  self.set_pid(getpid());
+  registration_ = std::make_unique<Registration>(
+      grpc::CreateChannel(options.scheduler_address, grpc::InsecureChannelCredentials()),
+      std::move(self), [this] { return service_->Stats(absl::Now()); });
+}
+
+bool GrpcWorker::Drain(absl::Duration timeout) {
+  service_->SetDraining();
+  registration_->SetDraining();
+  const absl::Time give_up = absl::Now() + timeout;
+  // One look per poll at what changes only step by step; nobody is woken for less.
+  while (!IsIdle(service_->Stats(absl::Now())) && absl::Now() < give_up) {
+    absl::SleepFor(absl::Milliseconds(20));
+  }
+  const bool clean = IsIdle(service_->Stats(absl::Now()));
+  Stop();
+  return clean;
+}
+
+void GrpcWorker::Stop() {
+  if (registration_ != nullptr) registration_->Stop();
+  if (server_ != nullptr)
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
+  if (loop_ != nullptr) loop_->Stop();
+  if (service_ != nullptr) service_->StopKvThreads();
+  if (server_ != nullptr) server_->Wait();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& options) {
+  return GrpcWorker::Create(options);
+}
+
+}  // namespace tandem

@@ -1,0 +1,45 @@
+// One worker process: a model, a KV pool and a scheduler behind a gRPC service, registered with the
+// cluster.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "engine/core/ids.h"
+#include "engine/runner/model_runner.h"
+
+namespace tandem {
+
+enum class Role { kPrefill, kDecode, kMixed };
+
+struct WorkerOptions {
+  InstanceId instance_id;
+  Role role = Role::kMixed;
+  std::string host = "127.0.0.1";
+  int grpc_port = 0;              // 0: any free one
+  std::string advertise_address;  // host[:port] for peers; empty: found out
+  std::string scheduler_address;  // host:port
+  RunnerOptions runner;
+  int max_num_seqs = 64;
+  int max_queued_requests = 1024;
+  absl::Duration kv_lease = absl::Seconds(10);
+  absl::Duration health_timeout = absl::Seconds(20);
+};
+
+class Worker {
+ public:
+  // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create;
+  // UNAVAILABLE names an address in use.
+  static absl::StatusOr<std::unique_ptr<Worker>> Create(const WorkerOptions& options);
+  virtual ~Worker() = default;
+
+  virtual int port() const = 0;
+
+  // Takes no new requests, lets running ones finish and leased KV be pulled until `timeout` has
+  // passed, then ends the rest. Blocks. Returns false when something was cut.
+  virtual bool Drain(absl::Duration timeout) = 0;
+};
+
+}  // namespace tandem

@@ -1,0 +1,32 @@
+"""`tandem chat`: one question, its answer, and a last line of figures."""
+
+import re
+
+from tandem_server import run_tandem
+
+
+def chat(server, *arguments: str):
+    return run_tandem("chat", "--url", f"http://{server.http}", "--temperature", "0", *arguments, timeout_s=60)
+
+
+def test_prompt_is_answered_with_figures(server):
+    result = chat(server, "--prompt", "What is the capital of France?")
+    assert result.returncode == 0, result.stderr
+    *answer, figures = result.stdout.strip().splitlines()
+    assert "Paris" in " ".join(answer)
+    for name in ("TTFT", "TPOT", "tokens/s", "KV"):
+        assert name in figures, figures
+    assert re.search(r"\d", figures)
+
+
+def test_unreachable_server_is_one_clear_line():
+    result = run_tandem("chat", "--url", "http://127.0.0.1:9", "--prompt", "Hi")
+    assert result.returncode != 0
+    assert "127.0.0.1:9" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_server_s_refusal_is_shown(server):
+    result = chat(server, "--prompt", "word " * 9000)
+    assert result.returncode != 0
+    assert "maximum context length" in result.stderr

@@ -1,0 +1,140 @@
+#include "engine/kv/kv_cache.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace tandem {
+namespace {
+
+constexpr KvLayout kLayout{
+    .num_layers = 3, .num_kv_heads = 2, .head_dim = 5, .block_size = 4, .dtype = DType::kF16};
+
+std::unique_ptr<KvCache> MakeCache(int num_blocks) { return *KvCache::Create(kLayout, num_blocks); }
+
+// The cache as the kernels see it: byte `byte` of token `token` in its block.
+uint8_t& ByteOf(const KvCache& cache, int layer, KvComponent component,
+                const std::vector<BlockId>& table, int token, int64_t byte) {
+  const LayerKv kv = cache.Layer(layer);
+  void* pool = component == KvComponent::kKeys ? kv.keys : kv.values;
+  const int64_t slot =
+      int64_t{table[token / kv.block_size]} * kv.block_size + token % kv.block_size;
+  return static_cast<uint8_t*>(pool)[slot * kLayout.TokenBytes() + byte];
+}
+
+template <typename Byte>
+std::vector<uint8_t> Concatenate(const std::vector<absl::Span<Byte>>& runs) {
+  std::vector<uint8_t> bytes;
+  for (const auto& run : runs) bytes.insert(bytes.end(), run.begin(), run.end());
+  return bytes;
+}
+
+TEST(KvCacheTest, WrittenRangesReadBackAndDisturbNothingElse) {
+  std::mt19937 random(1);
+  constexpr int kBlocks = 24;
+  const std::unique_ptr<KvCache> cache = MakeCache(kBlocks);
+  // The model: one string of bytes per sequence, layer and component.
+  struct Sequence {
+    std::vector<BlockId> table;
+    std::vector<uint8_t> bytes[3][2];
+  };
+  std::vector<BlockId> blocks(kBlocks);
+  std::iota(blocks.begin(), blocks.end(), 0);
+  std::shuffle(blocks.begin(), blocks.end(), random);
+  std::vector<Sequence> sequences(3);
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    Sequence& s = sequences[i];
+    s.table.assign(blocks.begin() + i * 8, blocks.begin() + (i + 1) * 8);
+    for (auto& layer : s.bytes) {
+      for (auto& bytes : layer) bytes.assign(8 * 4 * kLayout.TokenBytes(), 0);
+    }
+  }
+  for (int round = 0; round < 500; ++round) {
+    Sequence& s = sequences[random() % sequences.size()];
+    const int layer = random() % 3;
+    const auto component = static_cast<KvComponent>(random() % 2);
+    int begin = random() % 33, end = random() % 33;
+    if (begin > end) std::swap(begin, end);
+    std::vector<uint8_t>& bytes = s.bytes[layer][static_cast<int>(component)];
+    auto next = bytes.begin() + begin * kLayout.TokenBytes();
+    for (absl::Span<uint8_t> run : cache->Write(layer, component, s.table, begin, end)) {
+      for (uint8_t& byte : run) byte = *next++ = static_cast<uint8_t>(random());
+    }
+    ASSERT_EQ(next - bytes.begin(), end * kLayout.TokenBytes());
+  }
+  for (const Sequence& s : sequences) {
+    for (int layer = 0; layer < 3; ++layer) {
+      for (const KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
+        const std::vector<uint8_t>& bytes = s.bytes[layer][static_cast<int>(component)];
+        EXPECT_EQ(Concatenate(cache->Read(layer, component, s.table, 0, 32)), bytes);
+        for (int token = 0; token < 32; ++token) {
+          for (int64_t i = 0; i < kLayout.TokenBytes(); ++i) {
+            ASSERT_EQ(ByteOf(*cache, layer, component, s.table, token, i),
+                      bytes[token * kLayout.TokenBytes() + i]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(KvCacheTest, NeighbouringBlocksAreOneRun) {
+  const std::unique_ptr<KvCache> cache = MakeCache(10);
+  const std::vector<BlockId> table = {3, 4, 5, 9, 0, 1};
+  const auto runs = cache->Read(1, KvComponent::kValues, table, 2, 22);
+  ASSERT_EQ(runs.size(), 3u);
+  EXPECT_EQ(runs[0].size(), 10u * kLayout.TokenBytes());
+  EXPECT_EQ(runs[1].size(), 4u * kLayout.TokenBytes());
+  EXPECT_EQ(runs[2].size(), 6u * kLayout.TokenBytes());
+}
+
+TEST(KvCacheTest, EmptyRangeHasNoRuns) {
+  const std::unique_ptr<KvCache> cache = MakeCache(2);
+  EXPECT_TRUE(cache->Read(0, KvComponent::kKeys, {}, 0, 0).empty());
+  EXPECT_TRUE(cache->Read(0, KvComponent::kKeys, {1, 0}, 5, 5).empty());
+}
+
+TEST(KvCacheTest, MapsMoreThanThereIsMemoryForUntilItIsTouched) {
+  KvLayout layout = kLayout;
+  layout.head_dim = 1 << 16;
+  const auto cache = KvCache::Create(layout, 1 << 14);  // 96 GiB
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  const std::vector<BlockId> table = {(1 << 14) - 1};
+  const auto runs = (*cache)->Write(2, KvComponent::kValues, table, 3, 4);
+  runs[0].back() = 7;
+  EXPECT_EQ((*cache)->Read(2, KvComponent::kValues, table, 3, 4)[0].back(), 7);
+}
+
+TEST(KvCacheTest, NamesTheBytesThatCannotBeMapped) {
+  KvLayout layout = kLayout;
+  layout.head_dim = 1 << 20;
+  const auto cache = KvCache::Create(layout, 1 << 28);
+  EXPECT_EQ(cache.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(cache.status().message()), testing::HasSubstr("27021597764222976 bytes"));
+
+  layout.head_dim = layout.num_kv_heads = layout.block_size = 1 << 30;
+  EXPECT_EQ(KvCache::Create(layout, 1 << 30).status().code(), absl::StatusCode::kResourceExhausted);
+}
+
+TEST(KvCacheTest, RefusesSizesThatAreNotPositiveAndQuantisedTypes) {
+  EXPECT_EQ(KvCache::Create(kLayout, 0).status().code(), absl::StatusCode::kInvalidArgument);
+  KvLayout layout = kLayout;
+  layout.num_kv_heads = -1;
+  EXPECT_EQ(KvCache::Create(layout, 4).status().code(), absl::StatusCode::kInvalidArgument);
+  layout = kLayout;
+  layout.dtype = DType::kQ8_0;
+  EXPECT_EQ(KvCache::Create(layout, 4).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(KvCacheDeathTest, TokensBeyondTheBlockTableAreAProgrammersError) {
+  const std::unique_ptr<KvCache> cache = MakeCache(2);
+  EXPECT_DEATH(cache->Read(0, KvComponent::kKeys, {1}, 0, 5), "tokens \\[0, 5\\)");
+  EXPECT_DEATH(cache->Read(0, KvComponent::kKeys, {2}, 0, 1), "block 2 of 2");
+  EXPECT_DEATH(cache->Read(3, KvComponent::kKeys, {1}, 0, 1), "layer 3");
+}
+
+}  // namespace
+}  // namespace tandem

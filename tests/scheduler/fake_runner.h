@@ -1,0 +1,156 @@
+// An executor with a KV pool of its own whose tokens depend on every stored position: a block that
+// is shared, freed too early or filled wrongly changes the tokens or fails the test on the spot.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "engine/core/batch.h"
+#include "engine/core/request.h"
+#include "scheduler/instance_scheduler.h"
+
+namespace tandem {
+
+inline constexpr int kVocabSize = 64;
+
+// The "KV" of a position: a hash of the token there and the KV of the position before.
+inline uint64_t FakeKv(uint64_t before, TokenId token) {
+  uint64_t x = before * 0x9E3779B97F4A7C15u + static_cast<uint64_t>(token) + 1;
+  x ^= x >> 29;
+  x *= 0xBF58476D1CE4E5B9u;
+  return x ^ (x >> 32);
+}
+
+inline TokenId FakeSample(uint64_t last_kv, uint64_t seed) {
+  return static_cast<TokenId>(FakeKv(last_kv, static_cast<TokenId>(seed % 1000)) % kVocabSize);
+}
+
+class FakeRunner {
+ public:
+  FakeRunner(int num_blocks, int block_size)
+      : block_size_(block_size), slots_(size_t(num_blocks) * block_size, 0) {}
+
+  uint64_t& Slot(absl::Span<const BlockId> block_table, int position) {
+    return slots_[size_t(block_table[position / block_size_]) * block_size_ +
+                  position % block_size_];
+  }
+
+  StepOutput Run(const Batch& batch) {
+    StepOutput output;
+    std::set<BlockId> seen;
+    for (const BatchRow& row : batch.rows) {
+      for (BlockId block : row.block_table) EXPECT_TRUE(seen.insert(block).second) << block;
+      RowOutput& answer = output.rows.emplace_back();
+      answer.request = row.request;
+      uint64_t kv = 0;
+      for (int i = 0; i < row.begin; ++i) {
+        kv = FakeKv(kv, row.tokens[i]);
+        EXPECT_EQ(Slot(row.block_table, i), kv) << "request " << row.request << " position " << i;
+      }
+      for (int i = row.begin; i < row.begin + row.num_tokens; ++i) {
+        kv = FakeKv(i == 0 ? 0 : Slot(row.block_table, i - 1), row.tokens[i]);
+        Slot(row.block_table, i) = kv;
+        if (row.sampling->num_prompt_logprobs >= 0 && i > 0 && i < row.num_prompt_tokens) {
+          answer.prompt_logprobs.push_back(
+              {.position = i, .token = {.token = row.tokens[i], .top = {}}});
+        }
+      }
+      if (row.sample) {
+        answer.tokens.push_back({.token = FakeSample(kv, row.sampling->seed), .top = {}});
+      }
+    }
+    return output;
+  }
+
+ private:
+  const int block_size_;
+  std::vector<uint64_t> slots_;
+};
+
+// What the request's output has to be, whoever computes it; includes the tokens of `generated`.
+inline std::vector<TokenId> ExpectedOutput(const Request& request, int max_model_len) {
+  uint64_t kv = 0;
+  std::vector<TokenId> output;
+  for (TokenId token : request.prompt) kv = FakeKv(kv, token);
+  while (true) {
+    const TokenId token = FakeSample(kv, request.sampling.seed);
+    output.push_back(token);
+    const int count = static_cast<int>(output.size());
+    const auto& stops = request.sampling.stop_token_ids;
+    if (count >= request.sampling.min_tokens &&
+        std::find(stops.begin(), stops.end(), token) != stops.end()) {
+      return output;
+    }
+    if (count >= request.sampling.max_tokens) return output;
+    if (count + static_cast<int>(request.prompt.size()) >= max_model_len) return output;
+    kv = FakeKv(kv, token);
+  }
+}
+
+// A scheduler with its runner, stepped by hand. Keeps every event it has seen.
+struct FakeInstance {
+  explicit FakeInstance(const InstanceOptions& options)
+      : scheduler(std::move(InstanceScheduler::Create(options)).value()),
+        runner(options.num_blocks, options.block_size) {}
+
+  // One step: false when nothing was runnable.
+  bool Step(absl::Time now = absl::UnixEpoch()) {
+    const Batch batch = scheduler->Schedule(now);
+    Collect(scheduler->TakeEvents());
+    if (batch.empty()) return false;
+    last_batch_rows = batch.rows;
+    Collect(scheduler->Commit(batch, runner.Run(batch), now));
+    return true;
+  }
+  void RunUntilIdle(absl::Time now = absl::UnixEpoch()) {
+    while (Step(now)) {
+    }
+  }
+  void Collect(std::vector<Event> fresh) {
+    for (Event& event : fresh) events.push_back(std::move(event));
+  }
+  void TakeEvents() { Collect(scheduler->TakeEvents()); }
+
+  std::vector<Event> EventsOf(RequestId id, EventKind kind) const {
+    std::vector<Event> found;
+    for (const Event& event : events) {
+      if (event.id == id && event.kind == kind) found.push_back(event);
+    }
+    return found;
+  }
+  bool Has(RequestId id, EventKind kind) const { return !EventsOf(id, kind).empty(); }
+  std::vector<TokenId> TokensOf(RequestId id) const {
+    std::vector<TokenId> tokens;
+    for (const Event& event : EventsOf(id, EventKind::kToken)) tokens.push_back(event.token.token);
+    return tokens;
+  }
+  int NumBlocks(BlockState state) const {
+    return scheduler->Stats().blocks[static_cast<int>(state)];
+  }
+
+  std::unique_ptr<InstanceScheduler> scheduler;
+  FakeRunner runner;
+  std::vector<Event> events;
+  std::vector<BatchRow> last_batch_rows;  // spans are stale; the numbers are good
+};
+
+// `num_prompt_tokens` tokens that differ from those of other ids.
+inline Request MakeRequest(uint64_t id, int num_prompt_tokens, int max_tokens) {
+  Request request;
+  request.id = RequestId(id);
+  for (int i = 0; i < num_prompt_tokens; ++i) {
+    request.prompt.push_back(static_cast<TokenId>((id * 31 + i * 7) % kVocabSize));
+  }
+  request.sampling.max_tokens = max_tokens;
+  return request;
+}
+
+}  // namespace tandem

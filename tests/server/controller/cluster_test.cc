@@ -1,0 +1,109 @@
+#include "server/controller/cluster.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+
+const absl::Time kStart = absl::FromUnixSeconds(1000);
+
+v1::RegisterRequest Worker(const std::string& id, v1::Role role, uint64_t epoch = 1) {
+  v1::RegisterRequest worker;
+  worker.set_instance_id(id);
+  worker.set_epoch(epoch);
+  worker.set_role(role);
+  worker.set_address(id + ":1");
+  worker.set_blocks_total(100);
+  worker.mutable_model()->set_content_hash(9);
+  v1::KvLayoutInfo* layout = worker.mutable_layout();
+  layout->set_version(1);
+  layout->set_num_layers(2);
+  layout->set_num_kv_heads(2);
+  layout->set_head_dim(8);
+  layout->set_block_size(16);
+  layout->set_dtype("F16");
+  return worker;
+}
+
+v1::HeartbeatRequest Beat(const std::string& id, uint64_t epoch = 1) {
+  v1::HeartbeatRequest beat;
+  beat.set_instance_id(id);
+  beat.set_epoch(epoch);
+  beat.mutable_stats()->set_healthy(true);
+  beat.mutable_stats()->set_blocks_total(100);
+  beat.mutable_stats()->set_blocks_free(100);
+  return beat;
+}
+
+class ClusterTest : public testing::Test {
+ protected:
+  Cluster cluster_{{.seed = 3, .heartbeat_timeout = absl::Seconds(2)}};
+};
+
+TEST_F(ClusterTest, RoutesToTheWorkersThatRegistered) {
+  EXPECT_FALSE(cluster_.State().servable());
+  ASSERT_TRUE(cluster_.Register(Worker("p", v1::ROLE_PREFILL, 5), kStart).ok());
+  EXPECT_EQ(cluster_.Route({}, kStart).status().code(), absl::StatusCode::kUnavailable);
+  ASSERT_TRUE(cluster_.Register(Worker("d", v1::ROLE_DECODE, 6), kStart).ok());
+  EXPECT_TRUE(cluster_.State().servable());
+  const auto route = cluster_.Route({}, kStart);
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->prefill().instance_id(), "p");
+  EXPECT_EQ(route->prefill().epoch(), 5);
+  EXPECT_EQ(route->decode().address(), "d:1");
+}
+
+TEST_F(ClusterTest, AnotherModelIsRefusedWithTheReason) {
+  ASSERT_TRUE(cluster_.Register(Worker("a", v1::ROLE_MIXED), kStart).ok());
+  v1::RegisterRequest other = Worker("b", v1::ROLE_MIXED);
+  other.mutable_model()->set_name("other");
+  other.mutable_model()->set_content_hash(10);
+  const absl::Status status = cluster_.Register(other, kStart);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("\"other\" is not the same file"));
+  EXPECT_EQ(cluster_.State().instances_size(), 1);
+}
+
+TEST_F(ClusterTest, ARestartReplacesTheOldEpoch) {
+  ASSERT_TRUE(cluster_.Register(Worker("a", v1::ROLE_MIXED, 1), kStart).ok());
+  ASSERT_TRUE(cluster_.Register(Worker("a", v1::ROLE_MIXED, 2), kStart).ok());
+  EXPECT_EQ(cluster_.Heartbeat(Beat("a", 1), kStart).code(), absl::StatusCode::kNotFound);
+  EXPECT_TRUE(cluster_.Heartbeat(Beat("a", 2), kStart).ok());
+  cluster_.Leave("a", 1);  // the old stream ends late
+  EXPECT_TRUE(cluster_.State().servable());
+  cluster_.Leave("a", 2);
+  EXPECT_FALSE(cluster_.State().servable());
+}
+
+TEST_F(ClusterTest, ASilentWorkerIsTakenOut) {
+  ASSERT_TRUE(cluster_.Register(Worker("a", v1::ROLE_MIXED), kStart).ok());
+  cluster_.Tick(kStart + absl::Seconds(1));
+  EXPECT_TRUE(cluster_.State().servable());
+  ASSERT_TRUE(cluster_.Heartbeat(Beat("a"), kStart + absl::Seconds(1.5)).ok());
+  cluster_.Tick(kStart + absl::Seconds(3));
+  EXPECT_TRUE(cluster_.State().servable());
+  cluster_.Tick(kStart + absl::Seconds(4));
+  EXPECT_EQ(cluster_.State().instances_size(), 0);
+}
+
+TEST_F(ClusterTest, ADrainingOrStuckWorkerGetsNothingNew) {
+  ASSERT_TRUE(cluster_.Register(Worker("a", v1::ROLE_MIXED), kStart).ok());
+  v1::HeartbeatRequest beat = Beat("a");
+  beat.set_draining(true);
+  ASSERT_TRUE(cluster_.Heartbeat(beat, kStart).ok());
+  EXPECT_FALSE(cluster_.State().servable());
+  beat.set_draining(false);
+  beat.mutable_stats()->set_healthy(false);
+  ASSERT_TRUE(cluster_.Heartbeat(beat, kStart).ok());
+  EXPECT_FALSE(cluster_.State().servable());
+  ASSERT_TRUE(cluster_.Heartbeat(Beat("a"), kStart).ok());
+  EXPECT_TRUE(cluster_.State().servable());
+}
+
+}  // namespace
+}  // namespace tandem
