@@ -1,5 +1,5 @@
-// Renders chat templates for tools/compare_chat_templates.py: a request per line of standard input, an
-// answer per line of standard output.
+// Renders chat templates for tools/compare_chat_templates.py: a request per line of standard input,
+// an answer per line of standard output.
 //
 //   {"template": "{{ x }}", "variables": {"x": 1}, "now": 1700000000}  ->  {"text": "1"}
 //                                                           or where it fails  {"error": "..."}
@@ -38,9 +38,8 @@ int Main() {
   Renderer renderer;
   for (std::string line; std::getline(std::cin, line);) {
     const absl::StatusOr<std::string> text = renderer.Answer(nlohmann::ordered_json::parse(line));
-    const nlohmann::json answer = text.ok()
-                                      ? nlohmann::json{{"text", *text}}
-                                      : nlohmann::json{{"error", text.status().ToString()}};
+    const nlohmann::json answer = text.ok() ? nlohmann::json{{"text", *text}}
+                                            : nlohmann::json{{"error", text.status().ToString()}};
     std::cout << answer.dump() << std::endl;
   }
   return 0;
