@@ -32,6 +32,36 @@ TOOLS = [
         "function": {"name": "now", "description": "The time", "parameters": {"type": "object", "properties": {}}},
     },
 ]
+# Without the unions and nested objects that some templates cannot take.
+SIMPLE_TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "add",
+            "description": "Adds two numbers.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "a": {"type": "number", "description": "First"},
+                    "b": {"type": "array", "items": {"type": "integer"}},
+                },
+                "required": ["a"],
+            },
+            "return": {"type": "number"},
+        },
+    }
+]
+# As Command R+ has them.
+COHERE_TOOLS = [
+    {
+        "name": "search",
+        "description": "Searches the web.",
+        "parameter_definitions": {
+            "query": {"type": "str", "description": "What to look for", "required": True},
+            "limits": {"type": "list[int]", "description": "How many", "required": False},
+        },
+    }
+]
 DOCUMENTS = [
     {"title": "Alps", "text": "The Alps are high.", "doc_id": 1},
     {"title": "Rhine", "text": "The Rhine is long.", "doc_id": 2},
@@ -115,6 +145,8 @@ def options():
     yield "thinking on", {"add_generation_prompt": True, "enable_thinking": True, "thinking": True, "reasoning_effort": "high"}
     yield "thinking off", {"add_generation_prompt": True, "tools": TOOLS, "enable_thinking": False, "thinking": False, "reasoning_effort": "low"}
     yield "documents", {"add_generation_prompt": True, "documents": DOCUMENTS, "controls": ["thinking"], "date_string": "26 Jul 2024"}
+    yield "simple tools", {"add_generation_prompt": True, "tools": SIMPLE_TOOLS, "functions": "[{}]", "datetime": "today"}
+    yield "cohere tools", {"add_generation_prompt": True, "tools": COHERE_TOOLS}
     yield "keep", {
         "add_generation_prompt": True,
         "tools": TOOLS,

@@ -63,6 +63,7 @@ std::optional<Value> FindItem(const Value& object, const Value& key) {
 // Positions that a slice selects: slice.indices() of Python.
 struct SliceRange {
   int64_t start = 0;
+  int64_t stop = 0;
   int64_t step = 1;
   int64_t count = 0;
 };
@@ -92,7 +93,8 @@ absl::StatusOr<SliceRange> ResolveSlice(int64_t length, const Value& start_value
   const Integer from = clamp(start, step > 0 ? lowest : highest);
   const Integer to = clamp(stop, step > 0 ? highest : lowest);
   const Range range(from, to, step);
-  return SliceRange{static_cast<int64_t>(from), static_cast<int64_t>(step), range.length()};
+  return SliceRange{static_cast<int64_t>(from), static_cast<int64_t>(to),
+                    static_cast<int64_t>(step), range.length()};
 }
 
 std::string SliceText(const std::string& text, const SliceRange& slice) {
@@ -189,10 +191,8 @@ absl::StatusOr<Value> GetSlice(Runtime& runtime, const Value& object, const Valu
     return object.is_markup() ? Value::Markup(std::move(text)) : Value::String(std::move(text));
   }
   if (range != nullptr) {
-    const Integer first = range->At(slice.start);
-    const Integer new_step = range->step() * slice.step;
-    return Value::FromObject(
-        std::make_shared<Range>(first, first + new_step * slice.count, new_step));
+    return Value::FromObject(std::make_shared<Range>(range->At(slice.start), range->At(slice.stop),
+                                                     range->step() * slice.step));
   }
   std::vector<Value> items;
   items.reserve(static_cast<size_t>(slice.count));

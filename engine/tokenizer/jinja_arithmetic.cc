@@ -213,9 +213,10 @@ absl::StatusOr<Value> Calculate(Runtime& runtime, BinaryOperator op, const Value
   if (op == BinaryOperator::kMul && a.is_integral() && repeatable(b)) {
     return Repeat(runtime, b, a.integer());
   }
-  if (op == BinaryOperator::kAdd && a.is_string()) {
+  if (op == BinaryOperator::kAdd && repeatable(a)) {
+    const std::string type = a.is_string() ? "str" : TypeName(a);
     return absl::InvalidArgumentError(
-        absl::StrCat("can only concatenate str (not \"", TypeName(b), "\") to str"));
+        absl::StrCat("can only concatenate ", type, " (not \"", TypeName(b), "\") to ", type));
   }
   return UnsupportedOperands(op, a, b);
 }

@@ -25,9 +25,9 @@ class BraceFormatter {
   BraceFormatter(Runtime& runtime, const Arguments& arguments)
       : runtime_(runtime), arguments_(arguments) {}
 
-  // Fields may hold fields in their specification, which hold no further ones.
+  // Fields may hold fields in their specification, to the depth that Python allows.
   absl::StatusOr<std::string> Format(absl::string_view format, int depth) {
-    if (depth > 2) return Malformed("Max string recursion exceeded");
+    if (depth > kMaxDepth) return Malformed("Max string recursion exceeded");
     std::string out;
     while (!format.empty()) {
       const size_t brace = std::min(format.find_first_of("{}"), format.size());
@@ -144,6 +144,8 @@ class BraceFormatter {
     }
     return arguments_.positional[static_cast<size_t>(index)];
   }
+
+  static constexpr int kMaxDepth = 3;
 
   enum class Numbering { kUndecided, kAutomatic, kManual };
   static constexpr absl::string_view kMixedNumbering =

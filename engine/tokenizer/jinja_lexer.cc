@@ -152,11 +152,13 @@ class Lexer {
       MoveTo(end);
       return absl::OkStatus();
     }
+    if (position_ == source_.size()) return absl::OkStatus();
     return SyntaxError(line, "Missing end of raw directive");
   }
 
   absl::Status SkipComment(int line) {
     const size_t at = source_.find("#}", position_);
+    if (position_ == source_.size()) return absl::OkStatus();  // Jinja forgives it at the very end.
     if (at == kNotFound) return SyntaxError(line, "Missing end of comment tag");
     // The sign belongs to the end tag.
     const bool has_sign = at > position_ && (source_[at - 1] == '-' || source_[at - 1] == '+');

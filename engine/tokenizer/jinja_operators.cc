@@ -1,6 +1,7 @@
 #include "engine/tokenizer/jinja_operators.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -28,13 +29,26 @@ absl::string_view Symbol(CompareOperator op) {
   }
 }
 
-// <0, 0, >0; NaN is handled by the callers. An int and a float compare as doubles: exact below
-// 2^53.
+template <typename T>
+int ThreeWay(T a, T b) {
+  return a < b ? -1 : a > b;
+}
+
+// Exact, though not every integer is a double.
+int CompareIntegerToFloat(Integer a, double b) {
+  constexpr double kLimit = 1.7e38;  // 2^127
+  if (b >= kLimit || b <= -kLimit) return b > 0 ? -1 : 1;
+  const double whole = std::trunc(b);
+  const int order = ThreeWay(a, static_cast<Integer>(whole));
+  return order != 0 ? order : ThreeWay(whole, b);
+}
+
+// <0, 0, >0. The callers handle NaN.
 int CompareNumbers(const Value& a, const Value& b) {
-  if (a.is_integral() && b.is_integral()) {
-    return a.integer() < b.integer() ? -1 : a.integer() > b.integer();
-  }
-  return a.number() < b.number() ? -1 : a.number() > b.number();
+  if (a.is_integral() && b.is_integral()) return ThreeWay(a.integer(), b.integer());
+  if (a.is_integral()) return CompareIntegerToFloat(a.integer(), b.number());
+  if (b.is_integral()) return -CompareIntegerToFloat(b.integer(), a.number());
+  return ThreeWay(a.number(), b.number());
 }
 
 bool IsNan(const Value& value) { return value.is_float() && value.number() != value.number(); }

@@ -147,7 +147,7 @@ std::vector<absl::string_view> SplitWords(absl::string_view text, int64_t max_sp
   text = Strip(text, {.left = !from_right, .right = from_right});
   while (!text.empty()) {
     if (max_splits >= 0 && static_cast<int64_t>(words.size()) == max_splits) {
-      words.push_back(Strip(text, {.left = from_right, .right = !from_right}));
+      words.push_back(text);
       break;
     }
     size_t begin = 0;
