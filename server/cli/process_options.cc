@@ -50,7 +50,15 @@ absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
   return options;
 }
 
+absl::Status CheckWorkerLimits(const Config& config) {
+  if (config.max_num_batched_tokens() >= config.max_num_seqs()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--max-num-batched-tokens ", config.max_num_batched_tokens(), " is below --max-num-seqs ",
+      config.max_num_seqs(), ": a step could not hold one token of every sequence"));
+}
+
 absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
+  RETURN_IF_ERROR(CheckWorkerLimits(config));
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
   if (config.scheduler().empty()) return absl::InvalidArgumentError("--scheduler is required");
   WorkerOptions options;

@@ -11,6 +11,9 @@ namespace tandem {
 // All but the scheduler's channel. NOT_FOUND names a chat template file that cannot be read.
 absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config);
 
+// INVALID_ARGUMENT names the options of workers that contradict each other.
+absl::Status CheckWorkerLimits(const Config& config);
+
 // INVALID_ARGUMENT names the option that cannot be.
 absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config);
 

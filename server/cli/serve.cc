@@ -108,6 +108,7 @@ void DrainGateway(Gateway& gateway, Supervisor& supervisor, absl::Duration timeo
 absl::Status RunServe(const Config& config) {
   BlockSignals();
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
+  RETURN_IF_ERROR(CheckWorkerLimits(config));
   ASSIGN_OR_RETURN(auto controller, Controller::Create({.host = "127.0.0.1"}));
   ASSIGN_OR_RETURN(GatewayOptions gateway_options, MakeGatewayOptions(config));
   gateway_options.scheduler = controller->InProcessChannel();
