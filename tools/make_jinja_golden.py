@@ -11,8 +11,12 @@ jinja2 runs as tools/chat_template_reference.py sets it up. A case is a template
 import json
 import sys
 
+import jinja_cases
+import jinja_library_cases
 from chat_template_reference import NOW, compile_template, make_environment, render
-from jinja_cases import CASES, VARIABLES
+from jinja_cases import VARIABLES
+
+CASES = jinja_cases.CASES | jinja_library_cases.CASES
 
 
 def main():
