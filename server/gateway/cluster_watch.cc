@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "engine/core/log.h"
 #include "grpcpp/client_context.h"
+#include "server/gateway/cluster_clients.h"
 #include "server/grpc_status.h"
 
 namespace tandem {
@@ -105,15 +106,11 @@ void ClusterWatch::Lost(const absl::Status& status) {
   stream_ = nullptr;
 }
 
-void ClusterWatch::Publish(std::shared_ptr<const View> view) {
-  const bool is_servable = view->is_servable();
-  bool was_servable = false;
-  {
-    const absl::MutexLock lock(&mutex_);
-    was_servable = view_->is_servable();
-    view_ = std::move(view);
-  }
-  if (is_servable != was_servable) on_change_(is_servable);
+void ClusterWatch::Publish(std::shared_ptr<const View> next) {
+  // Who sees the new view has seen the change announced.
+  if (next->is_servable() != view()->is_servable()) on_change_(next->is_servable());
+  const absl::MutexLock lock(&mutex_);
+  view_ = std::move(next);
 }
 
 std::shared_ptr<const ClusterWatch::View> ClusterWatch::view() const {

@@ -6,12 +6,15 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "proto/scheduler.grpc.pb.h"
-#include "server/gateway/cluster_clients.h"
+#include "proto/scheduler.pb.h"
 #include "server/gateway/executor.h"
 
 namespace tandem {
+
+class SchedulerClient;
+class WorkerStubs;
 
 // Thread-safe. Routing does not depend on it: a stale view only makes readiness and metrics stale.
 class ClusterWatch {
@@ -25,7 +28,7 @@ class ClusterWatch {
     std::string NotServableReason() const;
   };
 
-  // `on_change` runs on `strand` whenever is_servable() has changed. `scheduler` and `workers`
+  // `on_change` runs on `strand` whenever is_servable() changes. `scheduler` and `workers`
   // outlive it.
   ClusterWatch(SchedulerClient& scheduler, WorkerStubs& workers, std::shared_ptr<Strand> strand,
                std::function<void(bool is_servable)> on_change);
@@ -46,7 +49,7 @@ class ClusterWatch {
   void Open();
   void Take(v1::ClusterState state);
   void Lost(const absl::Status& status);
-  void Publish(std::shared_ptr<const View> view);
+  void Publish(std::shared_ptr<const View> next);
 
   SchedulerClient& scheduler_;
   WorkerStubs& workers_;

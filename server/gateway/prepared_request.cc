@@ -121,7 +121,7 @@ absl::StatusOr<GenerationRequest> PrepareSample(const ApiRequest& request, const
 
 absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ApiRequest& request, const ModelInfo& model,
                                                   absl::Time now) {
-  if (!model.chat_template) {
+  if (model.chat_template == nullptr) {
     return NotSupported("messages", absl::StrCat("The model `", model.name(),
                                                  "` has no chat template; use /v1/completions."));
   }
@@ -133,8 +133,8 @@ absl::StatusOr<std::vector<TokenId>> TokenizeChat(const ApiRequest& request, con
   const absl::StatusOr<std::string> text = model.chat_template->Render(variables, now);
   // A template refuses a conversation it was not made for by raising an error.
   if (!text.ok()) {
-    return InvalidField("messages", absl::StrCat("The chat template refuses this conversation: ",
-                                                 text.status().message()));
+    return WithParam(Annotate(text.status(), "The chat template refuses this conversation"),
+                     "messages");
   }
   // The template writes the special tokens itself.
   return model.tokenizer->Encode(
