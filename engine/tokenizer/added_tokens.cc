@@ -22,6 +22,7 @@ bool EndsWithWord(absl::string_view text) {
 
 PrefixIndex IndexTexts(const std::vector<AddedToken>& tokens) {
   std::vector<std::pair<std::string, int32_t>> keys;
+  keys.reserve(tokens.size());
   for (const AddedToken& token : tokens) {
     keys.emplace_back(token.text, static_cast<int32_t>(keys.size()));
   }

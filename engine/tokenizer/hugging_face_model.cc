@@ -93,7 +93,7 @@ absl::StatusOr<BpeModel::MergePair> ReadMerge(const Json& merge, size_t rank) {
 absl::Status CheckUnsupportedBpe(const Json& model) {
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const Json* field = FindField(model, key);
-    if (field != nullptr && *field != "") {
+    if (field != nullptr && *field != Json("")) {
       return absl::UnimplementedError(absl::StrCat(kModel, " BPE: ", key, " is not supported"));
     }
   }

@@ -7,15 +7,15 @@
 namespace tandem {
 namespace {
 
-absl::StatusOr<std::string> ApplyStep(const UnicodeForm& form, std::string text) {
+absl::StatusOr<std::string> ApplyStep(const UnicodeForm& form, const std::string& text) {
   return NormalizeUnicode(text, form);
 }
 
-absl::StatusOr<std::string> ApplyStep(const LowercaseStep&, std::string text) {
+absl::StatusOr<std::string> ApplyStep(const LowercaseStep&, const std::string& text) {
   return LowercaseUnicode(text);
 }
 
-absl::StatusOr<std::string> ApplyStep(const StripAccentsStep&, std::string text) {
+absl::StatusOr<std::string> ApplyStep(const StripAccentsStep&, const std::string& text) {
   std::string result;
   for (absl::string_view rest = text; !rest.empty();) {
     const Utf8Character character = ReadUtf8(rest);
@@ -25,18 +25,18 @@ absl::StatusOr<std::string> ApplyStep(const StripAccentsStep&, std::string text)
   return result;
 }
 
-absl::StatusOr<std::string> ApplyStep(const StripStep& strip, std::string text) {
+absl::StatusOr<std::string> ApplyStep(const StripStep& strip, const std::string& text) {
   absl::string_view stripped = text;
   if (strip.left) stripped = StripLeadingWhitespace(stripped);
   if (strip.right) stripped = StripTrailingWhitespace(stripped);
   return std::string(stripped);
 }
 
-absl::StatusOr<std::string> ApplyStep(const PrependStep& prepend, std::string text) {
+absl::StatusOr<std::string> ApplyStep(const PrependStep& prepend, const std::string& text) {
   return text.empty() ? text : absl::StrCat(prepend.text, text);
 }
 
-absl::StatusOr<std::string> ApplyStep(const ReplaceStep& replace, std::string text) {
+absl::StatusOr<std::string> ApplyStep(const ReplaceStep& replace, const std::string& text) {
   ASSIGN_OR_RETURN(const std::vector<TextRange> matches, replace.pattern.FindAll(text));
   if (matches.empty()) return text;
   std::string result;
@@ -49,7 +49,7 @@ absl::StatusOr<std::string> ApplyStep(const ReplaceStep& replace, std::string te
   return result.append(text, copied);
 }
 
-absl::StatusOr<std::string> ApplyStep(const CharacterMap& map, std::string text) {
+absl::StatusOr<std::string> ApplyStep(const CharacterMap& map, const std::string& text) {
   return map.Apply(text);
 }
 
@@ -58,7 +58,7 @@ absl::StatusOr<std::string> ApplyStep(const CharacterMap& map, std::string text)
 absl::StatusOr<std::string> Normalizer::Apply(absl::string_view text) const {
   std::string result(text);
   for (const NormalizerStep& step : steps_) {
-    const auto apply = [&result](const auto& kind) { return ApplyStep(kind, std::move(result)); };
+    const auto apply = [&result](const auto& kind) { return ApplyStep(kind, result); };
     ASSIGN_OR_RETURN(std::string next, std::visit(apply, step));
     result = std::move(next);
   }
