@@ -12,8 +12,9 @@ set -euo pipefail
 
 build=(g++ cmake ninja-build ccache pkg-config libgrpc++-dev protobuf-compiler-grpc libprotobuf-dev
        protobuf-compiler libabsl-dev prometheus-cpp-dev nlohmann-json3-dev libpcre2-dev libboost1.81-dev libisal-dev
-       libyaml-cpp-dev)
-runtime=(libgrpc++1.51 libprotobuf32 libabsl20220623 libprometheus-cpp-core1.0 libpcre2-8-0 libisal2 libyaml-cpp0.7)
+       libutf8proc-dev libyaml-cpp-dev)
+runtime=(libgrpc++1.51 libprotobuf32 libabsl20220623 libprometheus-cpp-core1.0 libpcre2-8-0 libisal2 libutf8proc2
+         libyaml-cpp0.7)
 model=(python3 python3-pip)
 test=(libgtest-dev libgmock-dev clang-format python3 python3-pip python3-venv)
 long=(clang clang-tidy)

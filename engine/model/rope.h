@@ -19,7 +19,7 @@ struct RopeFrequencies {
   float attention_factor = 1.0f;            // other than 1 for YaRN only
 };
 
-// Frequencies of full-attention layers: `config.base` with its scaling and frequency factors.
+// Frequencies of `config.base` with its scaling and frequency factors.
 // INVALID_ARGUMENT names the field of `config` that does not fit `head_dim` or is out of range.
 absl::StatusOr<RopeFrequencies> MakeRopeFrequencies(const RopeConfig& config, int head_dim);
 

@@ -102,7 +102,7 @@ absl::Status AddStage(const Stage& stage, DecoderReader* reader) {
 
 absl::StatusOr<TokenDecoder> ReadDecoder(const Json* json) {
   DecoderReader reader;
-  if (json == nullptr) reader.rule.separator = " ";
+  if (json == nullptr) reader.rule.separator.assign(1, ' ');
   std::vector<Stage> stages;
   RETURN_IF_ERROR(FlattenStages(json, "decoder", "decoders", &stages));
   for (const Stage& stage : stages) RETURN_IF_ERROR(AddStage(stage, &reader));

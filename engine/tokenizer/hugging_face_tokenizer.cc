@@ -1,4 +1,5 @@
 // Reads a tokeniser from tokenizer.json and tokenizer_config.json of a Hugging Face folder.
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -90,13 +91,18 @@ absl::StatusOr<std::string> ConfigChatTemplate(const Json& config) {
   return StringField(*chosen, "template", absl::StrCat(kConfig, ": chat_template"));
 }
 
-// "add_bos_token" and its like overrule the post-processor, as in transformers.
+// "add_bos_token" and its like overrule the post-processor, as in transformers. `position`: where
+// in
+// `*edge` the token belongs.
 absl::Status ApplyAddFlag(const Json& config, absl::string_view key,
-                          const std::optional<int32_t>& id, std::vector<int32_t>* edge) {
+                          const std::optional<int32_t>& id, std::vector<int32_t>* edge,
+                          std::vector<int32_t>::iterator position) {
   if (FindField(config, key) == nullptr) return absl::OkStatus();
   ASSIGN_OR_RETURN(const bool add, BoolFieldOr(config, key, false, kConfig));
-  if (!add) edge->clear();
-  if (add && id.has_value()) *edge = {*id};
+  if (!id.has_value()) return absl::OkStatus();
+  const bool present = std::find(edge->begin(), edge->end(), *id) != edge->end();
+  if (add && !present) edge->insert(position, *id);
+  if (!add) edge->erase(std::remove(edge->begin(), edge->end(), *id), edge->end());
   return absl::OkStatus();
 }
 
@@ -109,8 +115,10 @@ absl::Status ReadConfig(absl::string_view text, TokenizerParts* parts) {
     parts->bos_id = parts->vocabulary->Find(parts->bos_text);
     parts->eos_id = parts->vocabulary->Find(parts->eos_text);
     if (parts->eos_id.has_value()) named.push_back(*parts->eos_id);
-    RETURN_IF_ERROR(ApplyAddFlag(config, "add_bos_token", parts->bos_id, &parts->prefix_ids));
-    RETURN_IF_ERROR(ApplyAddFlag(config, "add_eos_token", parts->eos_id, &parts->suffix_ids));
+    RETURN_IF_ERROR(ApplyAddFlag(config, "add_bos_token", parts->bos_id, &parts->prefix_ids,
+                                 parts->prefix_ids.begin()));
+    RETURN_IF_ERROR(ApplyAddFlag(config, "add_eos_token", parts->eos_id, &parts->suffix_ids,
+                                 parts->suffix_ids.end()));
     ASSIGN_OR_RETURN(parts->chat_template, ConfigChatTemplate(config));
   }
   parts->end_of_turn_ids = FindEndOfTurnIds(*parts->vocabulary, std::move(named));

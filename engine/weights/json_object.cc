@@ -17,7 +17,7 @@ using nlohmann::json;
 // Values are copied by recursion, so their depth must not be the file's to choose.
 constexpr int kMaxDepth = 64;
 
-absl::StatusOr<json> ParseJson(absl::string_view file, absl::string_view text) {
+absl::StatusOr<json> ParseFileJson(absl::string_view file, absl::string_view text) {
   // JSON leaves open what a repeated key means; in a tensor directory it would hide a tensor.
   std::vector<absl::flat_hash_set<std::string>> open_objects;
   std::string repeated;
@@ -112,7 +112,7 @@ absl::StatusOr<JsonObject> JsonObject::Object(absl::string_view key) const {
 
 absl::StatusOr<JsonObject> ReadJsonObject(const std::string& path) {
   ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path));
-  ASSIGN_OR_RETURN(json parsed, ParseJson(path, text));
+  ASSIGN_OR_RETURN(json parsed, ParseFileJson(path, text));
   if (!parsed.is_object()) return Malformed(path, "not a JSON object");
   return JsonObject(path, std::move(parsed));
 }

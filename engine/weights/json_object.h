@@ -15,7 +15,7 @@ namespace tandem {
 
 // Parses a whole JSON text. INVALID_ARGUMENT names `file` and the byte where it stops being JSON,
 // or the key that an object has twice.
-absl::StatusOr<nlohmann::json> ParseJson(absl::string_view file, absl::string_view text);
+absl::StatusOr<nlohmann::json> ParseFileJson(absl::string_view file, absl::string_view text);
 
 // An object with the file it came from. As in transformers, null counts as absent.
 class JsonObject {

@@ -139,7 +139,7 @@ absl::StatusOr<json> ReadDirectory(const MappedFile& map, absl::Span<const uint8
   const auto header = map.bytes().subspan(reader.position(), header_bytes);
   *data = map.bytes().subspan(reader.position() + header_bytes);
   const absl::string_view text(reinterpret_cast<const char*>(header.data()), header.size());
-  ASSIGN_OR_RETURN(json directory, ParseJson(absl::StrCat(map.path(), ": header"), text));
+  ASSIGN_OR_RETURN(json directory, ParseFileJson(absl::StrCat(map.path(), ": header"), text));
   if (!directory.is_object()) return Malformed(map.path(), "header is not a JSON object");
   return directory;
 }

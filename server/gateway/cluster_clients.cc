@@ -9,7 +9,7 @@
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
-#include "server/gateway/grpc_status.h"
+#include "server/grpc_status.h"
 
 namespace tandem {
 namespace {

@@ -6,7 +6,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "engine/core/log.h"
 #include "grpcpp/client_context.h"
-#include "server/gateway/grpc_status.h"
+#include "server/grpc_status.h"
 
 namespace tandem {
 namespace {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/gateway/active_requests.h"
+#include "server/gateway/api_request.h"
 #include "server/gateway/cluster_watch.h"
 #include "server/gateway/generation.h"
 #include "server/gateway/http_call.h"

@@ -38,11 +38,11 @@ std::unique_ptr<Strand::Timer> AsioStrand::RunAfter(absl::Duration delay, Task t
   return std::make_unique<AsioTimer>(executor_, delay, std::move(task));
 }
 
-ThreadPool::ThreadPool() : context_(std::make_unique<boost::asio::io_context>()) {}
+EventLoop::EventLoop() : context_(std::make_unique<boost::asio::io_context>()) {}
 
-ThreadPool::~ThreadPool() { Stop(); }
+EventLoop::~EventLoop() { Stop(); }
 
-void ThreadPool::Start(int num_threads) {
+void EventLoop::Start(int num_threads) {
   for (int i = 0; i < num_threads; ++i) {
     threads_.emplace_back([this] {
       const auto work = boost::asio::make_work_guard(*context_);
@@ -51,13 +51,13 @@ void ThreadPool::Start(int num_threads) {
   }
 }
 
-void ThreadPool::Stop() {
+void EventLoop::Stop() {
   context_->stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
 
-std::shared_ptr<Strand> ThreadPool::NewStrand() {
+std::shared_ptr<Strand> EventLoop::NewStrand() {
   return std::make_shared<AsioStrand>(boost::asio::make_strand(*context_));
 }
 

@@ -33,10 +33,10 @@ class Strand {
 };
 
 // A few threads that run one event loop. Thread-safe but for Start and Stop.
-class ThreadPool {
+class EventLoop {
  public:
-  ThreadPool();
-  ~ThreadPool();  // Stops.
+  EventLoop();
+  ~EventLoop();  // Stops.
 
   void Start(int num_threads);
   // Lets running tasks end, drops queued ones, joins. No task runs afterwards.

@@ -52,7 +52,7 @@ struct Gateway::Parts {
         model(std::move(loaded)),
         active_requests(options.max_concurrent_requests, metrics),
         scheduler(options.scheduler),
-        cluster(scheduler, workers, pool.NewStrand(),
+        cluster(scheduler, workers, event_loop.NewStrand(),
                 [this](bool is_servable) { SetGrpcHealth(is_servable); }),
         services{.scheduler = scheduler,
                  .workers = workers,
@@ -69,7 +69,7 @@ struct Gateway::Parts {
                    .cluster = cluster,
                    .active_requests = active_requests,
                    .services = services,
-                   .pool = pool,
+                   .event_loop = event_loop,
                    .api_keys = options.api_keys}) {}
 
   absl::Status Listen();
@@ -82,7 +82,7 @@ struct Gateway::Parts {
   const ModelInfo model;
   Metrics metrics;
   ActiveRequests active_requests;
-  ThreadPool pool;
+  EventLoop event_loop;
   SchedulerClient scheduler;
   WorkerStubs workers;
   ClusterWatch cluster;
@@ -98,11 +98,11 @@ struct Gateway::Parts {
 
 absl::Status Gateway::Parts::Listen() {
   endpoints.AddTo(router);
-  // Until the pool runs, connections wait in their backlog. gRPC has threads of its own, so it
-  // comes last: no call of it is left behind when the other port is taken.
+  // Until the event loop runs, connections wait in their backlog. gRPC has threads of its own, so
+  // it comes last: no call of it is left behind when the other port is taken.
   RETURN_IF_ERROR(ListenHttp());
   RETURN_IF_ERROR(ListenGrpc());
-  pool.Start(NumThreads(options.num_threads));
+  event_loop.Start(NumThreads(options.num_threads));
   cluster.Start();
   return absl::OkStatus();
 }
@@ -116,7 +116,7 @@ absl::Status Gateway::Parts::ListenHttp() {
                                   .read_timeout = options.read_timeout,
                                   .write_timeout = options.write_timeout};
   ASSIGN_OR_RETURN(http_server, HttpServer::Create(
-                                    http, pool,
+                                    http, event_loop,
                                     [this](std::shared_ptr<HttpExchange> exchange) {
                                       router.Handle(std::move(exchange));
                                     },
@@ -171,7 +171,7 @@ int Gateway::Parts::Shutdown(absl::Duration drain_timeout) {
     grpc_server->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTimeout));
     grpc_server->Wait();
   }
-  pool.Stop();
+  event_loop.Stop();
   return num_cut;
 }
 

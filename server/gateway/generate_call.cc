@@ -4,17 +4,36 @@
 
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
-#include "server/gateway/grpc_status.h"
 #include "server/gateway/http_call.h"
 #include "server/gateway/inference_service.h"
 #include "server/gateway/usage.h"
 #include "server/gateway/wire_format.h"
+#include "server/grpc_status.h"
 
 namespace tandem {
 namespace {
 
 // Messages a slow reader may be behind before its samples pause.
 constexpr size_t kMaxQueuedMessages = 256;
+
+v1::SampledToken ToProto(const SampledToken& token) {
+  v1::SampledToken proto;
+  proto.set_token(static_cast<uint32_t>(token.token));
+  proto.set_logprob(token.logprob);
+  for (const TokenLogprob& top : token.top) {
+    v1::TokenLogprob* entry = proto.add_top();
+    entry->set_token(static_cast<uint32_t>(top.token));
+    entry->set_logprob(top.logprob);
+  }
+  return proto;
+}
+
+v1::PromptLogprob ToProto(const PromptLogprob& logprob) {
+  v1::PromptLogprob proto;
+  proto.set_position(logprob.position);
+  *proto.mutable_token() = ToProto(logprob.token);
+  return proto;
+}
 
 }  // namespace
 

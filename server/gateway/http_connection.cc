@@ -99,6 +99,7 @@ asio::awaitable<void> HttpConnection::Run() {
     co_await SendResponse(*exchange_);
     StopWatching();
     if (!exchange_->keep_alive_) break;
+    exchange_ = nullptr;  // Idle from here on: Close need not wait for a response.
   }
   exchange_ = nullptr;
   co_await CloseGently();

@@ -57,7 +57,7 @@ class QueuedExchange : public HttpExchange {
 
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
  public:
-  // `server` outlives every handler that runs on the pool.
+  // `server` outlives every handler that runs on the event loop.
   HttpConnection(HttpServer& server, uint64_t id, boost::asio::ip::tcp::socket socket,
                  std::shared_ptr<AsioStrand> strand);
 

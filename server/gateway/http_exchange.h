@@ -29,8 +29,8 @@ struct HttpRequest {
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
-  HttpHeaders headers;  // beside Content-Type, Content-Length, Date and Connection
-  std::string body;
+  HttpHeaders headers = {};  // beside Content-Type, Content-Length, Date and Connection
+  std::string body = {};
   bool close = false;  // end the connection afterwards
 };
 

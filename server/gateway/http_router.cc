@@ -16,7 +16,7 @@ namespace {
 constexpr size_t kMaxRequestIdLength = 128;
 
 // The client's id if it can go into headers and logs as it is, else a new one.
-std::string RequestId(const HttpRequest& request) {
+std::string ChooseRequestId(const HttpRequest& request) {
   const absl::string_view given = FindHeader(request.headers, "X-Request-Id");
   const bool is_printable =
       std::all_of(given.begin(), given.end(), [](char c) { return absl::ascii_isgraph(c); });
@@ -94,7 +94,7 @@ absl::Status HttpRouter::CheckKey(const HttpRequest& request) const {
 
 void HttpRouter::Handle(std::shared_ptr<HttpExchange> exchange) const {
   HttpCall call{
-      .exchange = exchange, .request_id = RequestId(exchange->request()), .path_tail = ""};
+      .exchange = exchange, .request_id = ChooseRequestId(exchange->request()), .path_tail = ""};
   const HttpRequest& request = exchange->request();
   const std::string method = request.method == "HEAD" ? "GET" : request.method;
   std::string allowed;

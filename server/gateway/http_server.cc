@@ -22,9 +22,9 @@ constexpr absl::Duration kAcceptRetry = absl::Milliseconds(100);
 }  // namespace
 
 struct HttpServer::Listener {
-  Listener(HttpServer& server, ThreadPool& pool)
+  Listener(HttpServer& server, EventLoop& event_loop)
       : server(server),
-        context(pool.context()),
+        context(event_loop.context()),
         strand(boost::asio::make_strand(context)),
         acceptor(strand.executor()) {}
 
@@ -48,17 +48,18 @@ HttpServer::HttpServer(HttpServerOptions options, Handler handler, ErrorResponde
 HttpServer::~HttpServer() = default;
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Create(HttpServerOptions options,
-                                                               ThreadPool& pool, Handler handler,
+                                                               EventLoop& event_loop,
+                                                               Handler handler,
                                                                ErrorResponder error_responder) {
   auto server = std::unique_ptr<HttpServer>(
       new HttpServer(std::move(options), std::move(handler), std::move(error_responder)));
-  RETURN_IF_ERROR(server->Listen(pool));
+  RETURN_IF_ERROR(server->Listen(event_loop));
   server->listener_->Accept();
   return server;
 }
 
-absl::Status HttpServer::Listen(ThreadPool& pool) {
-  listener_ = std::make_unique<Listener>(*this, pool);
+absl::Status HttpServer::Listen(EventLoop& event_loop) {
+  listener_ = std::make_unique<Listener>(*this, event_loop);
   const std::string address = absl::StrCat(options_.host, ":", options_.port);
   error_code error;
   const auto endpoints =

@@ -40,17 +40,17 @@ class HttpServer {
   // Writes the body of an error that the server itself answers (400, 408, 413, 431).
   using ErrorResponder = std::function<HttpResponse(int http_status, absl::string_view message)>;
 
-  // Listens and accepts on `pool`, which outlives the server. UNAVAILABLE names host:port when it
-  // is taken; INVALID_ARGUMENT when the host does not resolve.
+  // Listens and accepts on `event_loop`, which outlives the server. UNAVAILABLE names host:port
+  // when it is taken; INVALID_ARGUMENT when the host does not resolve.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Create(HttpServerOptions options,
-                                                            ThreadPool& pool, Handler handler,
+                                                            EventLoop& event_loop, Handler handler,
                                                             ErrorResponder error_responder);
-  ~HttpServer();  // The pool must have stopped.
+  ~HttpServer();  // The event loop must have stopped.
 
   int port() const;
 
   // Accepts no more, closes every connection (a response that is being written is cut) and waits
-  // until they are gone. Not on the pool.
+  // until they are gone. Not on the event loop.
   void Stop();
 
  private:
@@ -58,7 +58,7 @@ class HttpServer {
   struct Listener;
 
   HttpServer(HttpServerOptions options, Handler handler, ErrorResponder error_responder);
-  absl::Status Listen(ThreadPool& pool);
+  absl::Status Listen(EventLoop& event_loop);
   void Forget(uint64_t connection_id);
 
   const HttpServerOptions options_;

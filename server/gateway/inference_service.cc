@@ -8,9 +8,9 @@
 #include "engine/core/status_macros.h"
 #include "server/gateway/error.h"
 #include "server/gateway/generate_call.h"
-#include "server/gateway/grpc_status.h"
 #include "server/gateway/http_router.h"
 #include "server/gateway/wire_format.h"
+#include "server/grpc_status.h"
 
 namespace tandem {
 namespace {
@@ -105,7 +105,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
                                                          .cluster = parts_.cluster,
                                                          .active_requests = parts_.active_requests,
                                                          .services = parts_.services,
-                                                         .strand = parts_.pool.NewStrand()},
+                                                         .strand = parts_.event_loop.NewStrand()},
                                      *request);
   call->Start();
   return call.get();
@@ -130,7 +130,7 @@ grpc::ServerUnaryReactor* InferenceService::GetModelInfo(grpc::CallbackServerCon
   for (const TokenId token : model.tokenizer->EndOfTurnIds()) {
     response->add_eos_token_ids(static_cast<uint32_t>(token));
   }
-  response->set_has_chat_template(model.chat_template.has_value());
+  response->set_has_chat_template(model.chat_template != nullptr);
   reactor->Finish(grpc::Status::OK);
   return reactor;
 }

@@ -22,7 +22,7 @@ class InferenceService final : public v1::Inference::CallbackService {
     const ClusterWatch& cluster;
     ActiveRequests& active_requests;
     GenerationServices services;
-    ThreadPool& pool;
+    EventLoop& event_loop;
     std::vector<std::string> api_keys;  // empty: none is needed
   };
 

@@ -28,8 +28,8 @@ class Metrics {
 
   struct RequestOutcome {
     std::string outcome;  // OutcomeOf() below, or "stop", "length"
-    absl::Duration end_to_end;
-    absl::Duration tpot;  // zero: fewer than two tokens
+    absl::Duration end_to_end = absl::ZeroDuration();
+    absl::Duration tpot = absl::ZeroDuration();  // zero: fewer than two tokens
     int num_prompt_tokens = 0;
     int num_cached_tokens = 0;
     int num_completion_tokens = 0;

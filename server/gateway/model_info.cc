@@ -40,7 +40,7 @@ absl::StatusOr<ModelInfo> LoadModelInfo(const std::string& path,
   if (template_source.empty()) template_source = source.chat_template;
   if (template_source.empty()) template_source = std::string(info.tokenizer->chat_template());
   if (!template_source.empty()) {
-    absl::StatusOr<ChatTemplate> parsed = ChatTemplate::Parse(template_source);
+    absl::StatusOr<std::unique_ptr<ChatTemplate>> parsed = ChatTemplate::Parse(template_source);
     if (!parsed.ok()) return Annotate(parsed.status(), absl::StrCat(path, ": chat template"));
     info.chat_template = *std::move(parsed);
   }

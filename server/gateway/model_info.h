@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +19,7 @@ struct ModelInfo {
   std::vector<std::string> names;  // what clients may call it; at least one
   absl::Time created;
   std::unique_ptr<const Tokenizer> tokenizer;
-  std::optional<ChatTemplate> chat_template;
+  std::unique_ptr<const ChatTemplate> chat_template;
 
   const std::string& name() const { return names.front(); }
   // NOT_FOUND as clients expect it, unless `name` is one of the names or empty.

@@ -218,8 +218,10 @@ Json OpenAiResponse::EchoLogprobs(int choice, const std::vector<PromptLogprob>& 
     // Nothing stands before the first token, so it has no probability.
     const auto known = by_position.find(static_cast<int>(i));
     const bool has_logprob = known != by_position.end();
-    AppendCompletionLogprob(choice, has_logprob ? *known->second : SampledToken{.token = tokens[i]},
-                            has_logprob, logprobs);
+    AppendCompletionLogprob(
+        choice,
+        has_logprob ? *known->second : SampledToken{.token = tokens[i], .logprob = 0, .top = {}},
+        has_logprob, logprobs);
   }
   return logprobs;
 }

@@ -29,25 +29,6 @@ v1::SamplingParams ToProto(const SamplingParams& params) {
   return proto;
 }
 
-v1::SampledToken ToProto(const SampledToken& token) {
-  v1::SampledToken proto;
-  proto.set_token(static_cast<uint32_t>(token.token));
-  proto.set_logprob(token.logprob);
-  for (const TokenLogprob& top : token.top) {
-    v1::TokenLogprob* entry = proto.add_top();
-    entry->set_token(static_cast<uint32_t>(top.token));
-    entry->set_logprob(top.logprob);
-  }
-  return proto;
-}
-
-v1::PromptLogprob ToProto(const PromptLogprob& logprob) {
-  v1::PromptLogprob proto;
-  proto.set_position(logprob.position);
-  *proto.mutable_token() = ToProto(logprob.token);
-  return proto;
-}
-
 SamplingParams FromProto(const v1::SamplingParams& proto) {
   SamplingParams params;
   if (proto.has_temperature()) params.temperature = proto.temperature();

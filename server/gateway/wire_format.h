@@ -8,8 +8,6 @@
 namespace tandem {
 
 v1::SamplingParams ToProto(const SamplingParams& params);
-v1::SampledToken ToProto(const SampledToken& token);
-v1::PromptLogprob ToProto(const PromptLogprob& logprob);
 
 // Absent fields keep the defaults of the struct. Ids above 2^31 - 1 become negative, which
 // SamplingParams::Validate refuses.

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "grpcpp/client_context.h"
-#include "server/gateway/grpc_status.h"
+#include "server/grpc_status.h"
 
 namespace tandem {
 namespace {

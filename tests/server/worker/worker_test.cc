@@ -37,7 +37,8 @@ struct GoldenCase {
 std::vector<GoldenCase> GoldenCases() {
   std::ifstream file(absl::StrCat(kCheckpoint, "/golden.json"));
   std::vector<GoldenCase> cases;
-  for (const auto& each : nlohmann::json::parse(file)["cases"]) {
+  const nlohmann::json golden = nlohmann::json::parse(file);
+  for (const auto& each : golden["cases"]) {
     cases.push_back({each["prompt"], each["greedy"]});
   }
   return cases;
