@@ -14,69 +14,81 @@
 
 namespace tandem {
 
-// c[r] = c[r] * decay[r] + sum_{j in [begin, end)} a[r, j] * b[j] for kRows rows of kVectors
-// vectors; without decay, c starts at 0.
+// c[r] = c[r] * decay[r] + sum_{j in [begin, end)} a[r, j] * b[j], for rows of any number and
+// width.
+struct WeightedSumArgs {
+  int num_rows = 0;
+  int64_t width = 0;         // of c and b; a multiple of 16
+  const float* a = nullptr;  // [num_rows, end]
+  int64_t a_stride = 0;
+  const float* b = nullptr;  // [end, width]
+  int64_t b_stride = 0;
+  int begin = 0;
+  int end = 0;
+  const float* decay = nullptr;  // [num_rows]; null: c starts at 0
+  float* c = nullptr;            // [num_rows, width]
+  int64_t c_stride = 0;
+};
+
+// Rows [row, row + kRows) of columns [column, column + 16 kVectors).
 template <typename V, int kRows, int kVectors>
-[[gnu::always_inline]] inline void WeightedSumTile(const float* a, int64_t a_stride, const float* b,
-                                                   int64_t b_stride, int begin, int end,
-                                                   const float* decay, float* c, int64_t c_stride) {
+[[gnu::always_inline]] inline void WeightedSumTile(const WeightedSumArgs& args, int row,
+                                                   int64_t column) {
   using F = typename V::F;
+  const float* a = args.a + row * args.a_stride;
+  const float* b = args.b + column;
+  float* c = args.c + row * args.c_stride + column;
   F sums[kRows][kVectors];
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      sums[r][v] = decay ? V::Mul(V::Load(c + r * c_stride + v * 16), V::Set(decay[r])) : V::Zero();
+      sums[r][v] =
+          args.decay ? V::Mul(V::Load(c + r * args.c_stride + v * 16), V::Set(args.decay[row + r]))
+                     : V::Zero();
     }
   }
-  for (int j = begin; j < end; ++j) {
-    F row[kVectors];
+  for (int j = args.begin; j < args.end; ++j) {
+    F values[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) row[v] = V::Load(b + j * b_stride + v * 16);
+    for (int v = 0; v < kVectors; ++v) values[v] = V::Load(b + j * args.b_stride + v * 16);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
-      const F weight = V::Set(a[r * a_stride + j]);
+      const F weight = V::Set(a[r * args.a_stride + j]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::MulAdd(weight, row[v], sums[r][v]);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::MulAdd(weight, values[v], sums[r][v]);
     }
   }
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) V::Store(c + r * c_stride + v * 16, sums[r][v]);
+    for (int v = 0; v < kVectors; ++v) V::Store(c + r * args.c_stride + v * 16, sums[r][v]);
   }
 }
 
-// The same for any number of rows (kSumRows <= 4 at once) and any width that is a multiple of 16.
+// kSumRows <= 4 rows at once, the rest in one smaller tile.
 template <typename V>
-void WeightedSum(int num_rows, int64_t width, const float* a, int64_t a_stride, const float* b,
-                 int64_t b_stride, int begin, int end, const float* decay, float* c,
-                 int64_t c_stride) {
+void WeightedSum(const WeightedSumArgs& args) {
   constexpr int kWide = 16 * V::kSumVectors;
-  const auto columns = [&]<int kRows>(int r) {
+  const auto all_columns = [&args]<int kRows>(int row) {
     int64_t d = 0;
-    const float* rows = a + r * a_stride;
-    const float* row_decay = decay ? decay + r : nullptr;
-    float* out = c + r * c_stride;
-    for (; d + kWide <= width; d += kWide) {
-      WeightedSumTile<V, kRows, V::kSumVectors>(rows, a_stride, b + d, b_stride, begin, end,
-                                                row_decay, out + d, c_stride);
+    for (; d + kWide <= args.width; d += kWide) {
+      WeightedSumTile<V, kRows, V::kSumVectors>(args, row, d);
     }
-    for (; d < width; d += 16) {
-      WeightedSumTile<V, kRows, 1>(rows, a_stride, b + d, b_stride, begin, end, row_decay, out + d,
-                                   c_stride);
-    }
+    for (; d < args.width; d += 16) WeightedSumTile<V, kRows, 1>(args, row, d);
   };
-  int r = 0;
-  for (; r + V::kSumRows <= num_rows; r += V::kSumRows) columns.template operator()<V::kSumRows>(r);
-  const int rest = num_rows - r;
+  int row = 0;
+  for (; row + V::kSumRows <= args.num_rows; row += V::kSumRows) {
+    all_columns.template operator()<V::kSumRows>(row);
+  }
+  const int rest = args.num_rows - row;
   if constexpr (V::kSumRows > 3) {
-    if (rest == 3) columns.template operator()<3>(r);
+    if (rest == 3) all_columns.template operator()<3>(row);
   }
   if constexpr (V::kSumRows > 2) {
-    if (rest == 2) columns.template operator()<2>(r);
+    if (rest == 2) all_columns.template operator()<2>(row);
   }
-  if (rest == 1) columns.template operator()<1>(r);
+  if (rest == 1) all_columns.template operator()<1>(row);
 }
 
 // One task at work: its scratch memory and what stays the same over its tiles.
@@ -109,8 +121,15 @@ class AttentionKernel {
       if (task_.dtype == DType::kF32) LoadTile<DType::kF32>(begin, num_keys);
       if (task_.dtype == DType::kF16) LoadTile<DType::kF16>(begin, num_keys);
       if (task_.dtype == DType::kBF16) LoadTile<DType::kBF16>(begin, num_keys);
-      WeightedSum<V>(num_rows_, kAttentionTile, q_, width_, keys_, kAttentionTile, 0,
-                     task_.head_dim, nullptr, scores_, kAttentionTile);
+      WeightedSum<V>({.num_rows = num_rows_,
+                      .width = kAttentionTile,
+                      .a = q_,
+                      .a_stride = width_,
+                      .b = keys_,
+                      .b_stride = kAttentionTile,
+                      .end = task_.head_dim,
+                      .c = scores_,
+                      .c_stride = kAttentionTile});
       AddTile(begin);
     }
     StoreOutput();
@@ -202,9 +221,17 @@ class AttentionKernel {
         const int row = query * task_.heads_per_group;
         const int num_rows = (next - query) * task_.heads_per_group;
         for (int r = row; r < row + num_rows; ++r) SoftmaxRow(r, visible);
-        WeightedSum<V>(num_rows, width_, scores_ + row * kAttentionTile, kAttentionTile, values_,
-                       width_, visible.begin, visible.end, decay_ + row, sums_ + row * width_,
-                       width_);
+        WeightedSum<V>({.num_rows = num_rows,
+                        .width = width_,
+                        .a = scores_ + row * kAttentionTile,
+                        .a_stride = kAttentionTile,
+                        .b = values_,
+                        .b_stride = width_,
+                        .begin = visible.begin,
+                        .end = visible.end,
+                        .decay = decay_ + row,
+                        .c = sums_ + row * width_,
+                        .c_stride = width_});
       }
       query = next;
     }

@@ -64,11 +64,14 @@ void CpuOps::Embed(const MatrixView& table, absl::Span<const TokenId> ids, float
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): two matrices' shapes and a formula's terms
 void CpuOps::RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
                      float* out) {
   const int64_t grain = DivideUp(kElementsPerTask, cols);
   Split(rows, grain, [&](int64_t begin, int64_t count, int) {
-    kernels_.rms_norm(x + begin * cols, weight, epsilon, count, cols, out + begin * cols);
+    for (int64_t i = begin; i < begin + count; ++i) {
+      kernels_.rms_norm(x + i * cols, weight, epsilon, cols, out + i * cols);
+    }
   });
 }
 
@@ -106,8 +109,13 @@ void CpuOps::Rope(const RopeTable& table, absl::Span<const int> positions, int n
             const int64_t angle = positions[i] * half;
             CHECK(angle >= 0 && angle + half <= static_cast<int64_t>(table.cos.size()))
                 << "position " << positions[i] << " is beyond the rope table";
-            kernels_.rope_row(table.cos.data() + angle, table.sin.data() + angle, table.pairs,
-                              table.rotary_dim, num_heads, head_dim, x + i * width);
+            kernels_.rope({.cos = table.cos.data() + angle,
+                           .sin = table.sin.data() + angle,
+                           .pairs = table.pairs,
+                           .rotary_dim = table.rotary_dim,
+                           .num_heads = num_heads,
+                           .head_dim = head_dim,
+                           .x = x + i * width});
           }
         });
 }

@@ -35,7 +35,8 @@ class CpuOps : public Ops {
   void Softcap(float cap, int64_t size, float* x) override;
 
  private:
-  // Calls visit(begin, count) for parts of [0, size) in parallel, at least `grain` each.
+  // Calls visit(begin, count, thread) for parts of [0, size) in parallel; parts are multiples of
+  // `grain`.
   template <typename Visit>
   void Split(int64_t size, int64_t grain, Visit visit);
   float* Scratch(int thread, int64_t floats);

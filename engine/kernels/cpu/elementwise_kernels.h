@@ -24,32 +24,29 @@ void EmbedRow(DType dtype, const uint8_t* row, int64_t cols, float scale, float*
 }
 
 template <typename V>
-void RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
-             float* out) {
-  for (int64_t row = 0; row < rows; ++row, x += cols, out += cols) {
-    typename V::F squares = V::Zero();
-    ForEachVector(cols, [&](int64_t i, int64_t n) {
-      const auto value = V::LoadPartial(x + i, n);
-      squares = V::MulAdd(value, value, squares);
-    });
-    const float mean = V::Sum(squares) / static_cast<float>(cols);
-    const float factor = 1.0f / __builtin_sqrtf(mean + epsilon);
-    for (int64_t i = 0; i < cols; ++i) out[i] = x[i] * factor * weight[i];
-  }
+void RmsNorm(const float* x, const float* weight, float epsilon, int64_t cols, float* out) {
+  typename V::F squares = V::Zero();
+  ForEachVector(cols, [&](int64_t i, int64_t n) {
+    const auto value = V::LoadPartial(x + i, n);
+    squares = V::MulAdd(value, value, squares);
+  });
+  const float mean = V::Sum(squares) / static_cast<float>(cols);
+  const float factor = 1.0f / __builtin_sqrtf(mean + epsilon);
+  for (int64_t i = 0; i < cols; ++i) out[i] = x[i] * factor * weight[i];
 }
 
 template <typename V>
-void RopeRow(const float* cos, const float* sin, RopePairs pairs, int rotary_dim, int num_heads,
-             int head_dim, float* x) {
-  const int half = rotary_dim / 2;
-  for (int head = 0; head < num_heads; ++head, x += head_dim) {
-    const int step = pairs == RopePairs::kNeighbours ? 2 : 1;
-    float* first = x;
-    float* second = pairs == RopePairs::kNeighbours ? x + 1 : x + half;
+void Rope(const RopeArgs& args) {
+  const int half = args.rotary_dim / 2;
+  const bool neighbours = args.pairs == RopePairs::kNeighbours;
+  const int step = neighbours ? 2 : 1;
+  for (int head = 0; head < args.num_heads; ++head) {
+    float* first = args.x + head * args.head_dim;
+    float* second = first + (neighbours ? 1 : half);
     for (int i = 0; i < half; ++i) {
       const float a = first[i * step], b = second[i * step];
-      first[i * step] = a * cos[i] - b * sin[i];
-      second[i * step] = b * cos[i] + a * sin[i];
+      first[i * step] = a * args.cos[i] - b * args.sin[i];
+      second[i * step] = b * args.cos[i] + a * args.sin[i];
     }
   }
 }

@@ -30,6 +30,17 @@ struct MatMulArgs {
   int64_t panel_floats = 0;
 };
 
+// The heads of one row, rotated in place.
+struct RopeArgs {
+  const float* cos = nullptr;  // [rotary_dim / 2]
+  const float* sin = nullptr;
+  RopePairs pairs = RopePairs::kHalves;
+  int rotary_dim = 0;
+  int num_heads = 0;
+  int head_dim = 0;
+  float* x = nullptr;  // [num_heads, head_dim]
+};
+
 // Query rows of one sequence that share a K/V head.
 struct AttentionTask {
   const float* q = nullptr;  // first query, first head of the group
@@ -68,11 +79,9 @@ struct KernelTable {
   void (*matmul)(const MatMulArgs& args, int64_t begin, int64_t end);
   // One row of `cols` weights as floats, times scale.
   void (*embed_row)(DType dtype, const uint8_t* row, int64_t cols, float scale, float* out);
-  void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
-                   float* out);
-  // One row of heads. cos, sin: [rotary_dim / 2]
-  void (*rope_row)(const float* cos, const float* sin, RopePairs pairs, int rotary_dim,
-                   int num_heads, int head_dim, float* x);
+  // One row of `cols`.
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t cols, float* out);
+  void (*rope)(const RopeArgs& args);
   // `size` floats to kF32, kF16 or kBF16.
   void (*store)(const float* x, int64_t size, DType dtype, void* out);
   void (*attention)(const AttentionTask& task);

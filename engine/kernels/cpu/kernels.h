@@ -13,7 +13,7 @@ constexpr KernelTable MakeKernelTable() {
   return KernelTable{.matmul = MatMul<V>,
                      .embed_row = EmbedRow<V>,
                      .rms_norm = RmsNorm<V>,
-                     .rope_row = RopeRow<V>,
+                     .rope = Rope<V>,
                      .store = StoreAs<V>,
                      .attention = Attention<V>,
                      .gated_activation = GatedActivation<V>,

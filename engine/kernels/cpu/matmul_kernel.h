@@ -66,25 +66,32 @@ template <typename V, DType D, int kW, int kX>
   }
 }
 
-// kX rows of x, from row x_begin, with all of `num_weights` weight rows that start at `weights`;
-// the first of them is column `column` of the output.
+// Rows of weights wherever they lie; the first is column `column` of the output.
+struct WeightRows {
+  const uint8_t* data = nullptr;
+  int64_t row_bytes = 0;
+  int64_t count = 0;
+  int64_t column = 0;
+};
+
+// kX rows of x, from row x_begin, with all of `weights`.
 template <typename V, DType D, int kX>
-void RowTile(const MatMulArgs& args, int64_t x_begin, const uint8_t* weights, int64_t row_bytes,
-             int64_t column, int64_t num_weights) {
+void RowTile(const MatMulArgs& args, int64_t x_begin, const WeightRows& weights) {
   constexpr int kW = V::kWeightTile;
   const float* x = args.x + x_begin * args.cols;
-  for (int64_t first = 0; first < num_weights; first += kW) {
-    const int64_t count = num_weights - first < kW ? num_weights - first : kW;
+  for (int64_t first = 0; first < weights.count; first += kW) {
+    const int64_t count = weights.count - first < kW ? weights.count - first : kW;
     const uint8_t* w[kW];
     for (int n = 0; n < kW; ++n) {  // a short tile repeats its last row
-      w[n] = weights + (first + (n < count ? n : count - 1)) * row_bytes;
+      w[n] = weights.data + (first + (n < count ? n : count - 1)) * weights.row_bytes;
     }
     float sums[kX][kW];
     DotTile<V, D, kW, kX>(w, x, args.cols, args.cols, sums);
+    const int64_t column = weights.column + first;
     for (int i = 0; i < kX; ++i) {
-      float* out = args.out + (x_begin + i) * args.out_stride + column + first;
+      float* out = args.out + (x_begin + i) * args.out_stride + column;
       for (int n = 0; n < count; ++n) {
-        out[n] = args.bias ? sums[i][n] + args.bias[column + first + n] : sums[i][n];
+        out[n] = args.bias ? sums[i][n] + args.bias[column + n] : sums[i][n];
       }
     }
   }
@@ -92,17 +99,12 @@ void RowTile(const MatMulArgs& args, int64_t x_begin, const uint8_t* weights, in
 
 // All rows of x, kMaxX at a time, the rest in one smaller tile.
 template <typename V, DType D, int kMaxX>
-void AllRows(const MatMulArgs& args, const uint8_t* weights, int64_t row_bytes, int64_t column,
-             int64_t num_weights) {
+void AllRows(const MatMulArgs& args, const WeightRows& weights) {
   int64_t row = 0;
-  for (; row + kMaxX <= args.num_rows; row += kMaxX) {
-    RowTile<V, D, kMaxX>(args, row, weights, row_bytes, column, num_weights);
-  }
+  for (; row + kMaxX <= args.num_rows; row += kMaxX) RowTile<V, D, kMaxX>(args, row, weights);
   const auto rest = [&]<int kX>() {
     if constexpr (kX < kMaxX) {
-      if (args.num_rows - row == kX) {
-        RowTile<V, D, kX>(args, row, weights, row_bytes, column, num_weights);
-      }
+      if (args.num_rows - row == kX) RowTile<V, D, kX>(args, row, weights);
     }
   };
   rest.template operator()<1>();
@@ -118,23 +120,25 @@ void AllRows(const MatMulArgs& args, const uint8_t* weights, int64_t row_bytes, 
 template <typename V, DType D>
 void MatMulRange(const MatMulArgs& args, int64_t begin, int64_t end) {
   if (D != DType::kF32 && args.num_rows <= V::kFusedRows) {
-    const uint8_t* weights = args.weights + begin * args.row_bytes;
-    return AllRows<V, D, V::kFusedRows>(args, weights, args.row_bytes, begin, end - begin);
+    const uint8_t* data = args.weights + begin * args.row_bytes;
+    return AllRows<V, D, V::kFusedRows>(args, {data, args.row_bytes, end - begin, begin});
   }
   const int64_t stride = (args.cols + 15) / 16 * 16;
   const int64_t panel_rows = args.panel_floats / stride / V::kWeightTile * V::kWeightTile;
   for (int64_t first = begin; first < end; first += panel_rows) {
-    const int64_t count = end - first < panel_rows ? end - first : panel_rows;
-    const uint8_t* weights = args.weights + first * args.row_bytes;
-    int64_t row_bytes = args.row_bytes;
+    WeightRows rows;
+    rows.data = args.weights + first * args.row_bytes;
+    rows.row_bytes = args.row_bytes;
+    rows.count = end - first < panel_rows ? end - first : panel_rows;
+    rows.column = first;
     if constexpr (D != DType::kF32) {
-      for (int64_t n = 0; n < count; ++n) {
-        DecodeRow<V, D>(weights + n * row_bytes, args.cols, args.panel + n * stride);
+      for (int64_t n = 0; n < rows.count; ++n) {
+        DecodeRow<V, D>(rows.data + n * args.row_bytes, args.cols, args.panel + n * stride);
       }
-      weights = reinterpret_cast<const uint8_t*>(args.panel);
-      row_bytes = stride * static_cast<int64_t>(sizeof(float));
+      rows.data = reinterpret_cast<const uint8_t*>(args.panel);
+      rows.row_bytes = stride * static_cast<int64_t>(sizeof(float));
     }
-    AllRows<V, DType::kF32, V::kRowTile>(args, weights, row_bytes, first, count);
+    AllRows<V, DType::kF32, V::kRowTile>(args, rows);
   }
 }
 

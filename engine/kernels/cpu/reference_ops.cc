@@ -25,10 +25,13 @@ void StoreElement(float x, DType dtype, int64_t i, void* data) {
   }
 }
 
-// One query head against keys (window, position] of one K/V head.
+// One query head, index `query` of [num_rows, num_heads], against the keys it sees.
 void AttendOne(const AttentionArgs& args, absl::Span<const BlockId> block_table, int position,
-               int kv_head, const float* q, float* out) {
+               int64_t query) {
   const LayerKv& kv = args.kv;
+  const float* q = args.q + query * kv.head_dim;
+  float* out = args.out + query * kv.head_dim;
+  const int64_t kv_head = query % args.num_heads * kv.num_kv_heads / args.num_heads;
   const int begin = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
   const auto index = [&](int j) {
     const int64_t slot =
@@ -63,6 +66,7 @@ void ReferenceOps::Embed(const MatrixView& table, absl::Span<const TokenId> ids,
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): as the contract has it
 void ReferenceOps::RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows,
                            int64_t cols, float* out) {
   for (int64_t i = 0; i < rows; ++i, x += cols, out += cols) {
@@ -118,9 +122,8 @@ void ReferenceOps::Attention(const AttentionArgs& args, absl::Span<const Attenti
   for (const AttentionRow& row : rows) {
     for (int i = 0; i < row.num_rows; ++i) {
       for (int head = 0; head < args.num_heads; ++head) {
-        const int64_t offset = ((row.row_begin + i) * args.num_heads + head) * args.kv.head_dim;
         AttendOne(args, row.block_table, row.position_begin + i,
-                  head * args.kv.num_kv_heads / args.num_heads, args.q + offset, args.out + offset);
+                  (row.row_begin + i) * args.num_heads + head);
       }
     }
   }

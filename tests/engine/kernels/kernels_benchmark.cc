@@ -1,7 +1,7 @@
 // Matrix products of one step of SmolLM2-135M (30 layers in Q4_1, head in Q8_0), which bound its
 // speed: items per second are tokens per second.
 //
-//   kernels_benchmark --benchmark_filter='Decode/avx512'
+//   kernels_benchmark --benchmark_filter=DecodeAvx512
 #include <benchmark/benchmark.h>
 
 #include <memory>
@@ -75,14 +75,14 @@ void BM_DecodeAttention(benchmark::State& state, Isa isa) {
   for (auto _ : state) ops->Attention(args, {&row, 1});
 }
 
-BENCHMARK_CAPTURE(BM_Step, Decode / avx512, Isa::kAvx512, 1, 1)->Arg(1)->Arg(2);
-BENCHMARK_CAPTURE(BM_Step, Decode / avx2, Isa::kAvx2, 1, 1)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, Decode / portable, Isa::kPortable, 1, 1)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, Decode8 / avx512, Isa::kAvx512, 8, 8)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, Prefill256 / avx512, Isa::kAvx512, 256, 1)->Arg(1)->Arg(2);
-BENCHMARK_CAPTURE(BM_Step, Prefill256 / avx2, Isa::kAvx2, 256, 1)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, Prefill256 / portable, Isa::kPortable, 256, 1)->Arg(1);
-BENCHMARK_CAPTURE(BM_DecodeAttention, avx512, Isa::kAvx512)->Arg(512)->Arg(8000);
+BENCHMARK_CAPTURE(BM_Step, DecodeAvx512, Isa::kAvx512, 1, 1)->Arg(1)->Arg(2);
+BENCHMARK_CAPTURE(BM_Step, DecodeAvx2, Isa::kAvx2, 1, 1)->Arg(1);
+BENCHMARK_CAPTURE(BM_Step, DecodePortable, Isa::kPortable, 1, 1)->Arg(1);
+BENCHMARK_CAPTURE(BM_Step, Decode8Avx512, Isa::kAvx512, 8, 8)->Arg(1);
+BENCHMARK_CAPTURE(BM_Step, Prefill256Avx512, Isa::kAvx512, 256, 1)->Arg(1)->Arg(2);
+BENCHMARK_CAPTURE(BM_Step, Prefill256Avx2, Isa::kAvx2, 256, 1)->Arg(1);
+BENCHMARK_CAPTURE(BM_Step, Prefill256Portable, Isa::kPortable, 256, 1)->Arg(1);
+BENCHMARK_CAPTURE(BM_DecodeAttention, Avx512, Isa::kAvx512)->Arg(512)->Arg(8000);
 
 }  // namespace
 }  // namespace tandem
