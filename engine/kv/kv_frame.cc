@@ -11,7 +11,6 @@
 namespace tandem {
 namespace {
 
-constexpr size_t kCrcOffset = 64;
 constexpr uint32_t kCrcBegin = ~0u;  // inverted before and after, as CRC32C is defined
 
 static_assert(static_cast<int>(DType::kF32) == 0 && static_cast<int>(DType::kF16) == 1 &&

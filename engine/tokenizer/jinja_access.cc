@@ -129,7 +129,7 @@ class ValueIterator : public Iterator {
     const absl::string_view rest = absl::string_view(value_.text()).substr(position_);
     const absl::string_view character = rest.substr(0, OffsetOfCodePoint(rest, 1));
     position_ += character.size();
-    return value_.is_markup() ? Value::Markup(std::string(character)) : Value::String(character);
+    return Value::String(character);  // of Markup too
   }
 
  private:
@@ -227,7 +227,7 @@ absl::StatusOr<std::vector<Value>> ToVector(Runtime& runtime, const Value& value
   while (true) {
     ASSIGN_OR_RETURN(std::optional<Value> item, iterator->Next());
     if (!item.has_value()) return items;
-    RETURN_IF_ERROR(runtime.Charge(1));
+    RETURN_IF_ERROR(runtime.Charge(2));  // The item, and what it may be made of.
     items.push_back(*std::move(item));
   }
 }

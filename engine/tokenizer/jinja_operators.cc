@@ -205,7 +205,7 @@ absl::StatusOr<bool> Contains(Runtime& runtime, const Value& container, const Va
       return absl::InvalidArgumentError(
           absl::StrCat("'in <string>' requires string as left operand, not ", TypeName(item)));
     }
-    RETURN_IF_ERROR(runtime.ChargeText(container.text().size()));
+    RETURN_IF_ERROR(runtime.ChargeSearch(container.text().size(), item.text().size()));
     return absl::StrContains(container.text(), item.text());
   }
   if (container.is_dict()) {

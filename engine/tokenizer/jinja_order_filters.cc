@@ -110,12 +110,14 @@ absl::StatusOr<Value> Unique(Runtime& runtime, const Value& input, const Argumen
   ASSIGN_OR_RETURN(const auto bound,
                    BoundArguments::Bind("unique", {"case_sensitive", "attribute"}, 0, arguments));
   ASSIGN_OR_RETURN(AttributePath path, AttributePath::Parse(bound[1]));
-  ASSIGN_OR_RETURN(std::shared_ptr<Iterator> iterator, Iterate(input));
   return MakeGenerator(
-      [&runtime, path = std::move(path), iterator = std::move(iterator),
+      [&runtime, input, path = std::move(path), iterator = std::shared_ptr<Iterator>(),
        case_sensitive = bound.GetTruth(0, false),
        seen =
            absl::flat_hash_set<std::string>()]() mutable -> absl::StatusOr<std::optional<Value>> {
+        if (iterator == nullptr) {
+          ASSIGN_OR_RETURN(iterator, Iterate(input));
+        }
         while (true) {
           ASSIGN_OR_RETURN(std::optional<Value> item, iterator->Next());
           if (!item.has_value()) return std::nullopt;

@@ -6,6 +6,7 @@
 namespace tandem::jinja {
 namespace {
 
+// So the steps bound the memory too: text that is kept, and lists (a value has 48 bytes).
 constexpr size_t kBytesPerStep = 64;
 
 }  // namespace
@@ -30,6 +31,11 @@ absl::Status Runtime::CheckText(size_t num_bytes) const {
 absl::Status Runtime::ChargeText(size_t num_bytes) {
   RETURN_IF_ERROR(CheckText(num_bytes));
   return Charge(static_cast<int64_t>(num_bytes / kBytesPerStep));
+}
+
+absl::Status Runtime::ChargeSearch(size_t text_bytes, size_t wanted_bytes) {
+  return Charge(
+      static_cast<int64_t>(text_bytes / kBytesPerStep * (1 + wanted_bytes / kBytesPerStep)));
 }
 
 absl::Status Runtime::Nesting::Check() const {

@@ -14,11 +14,14 @@
 
 namespace tandem::jinja {
 
-// Bounds of one render. A prompt of a million tokens is about 4 MB of text and some 10^6 steps.
+// Bounds of one render. The prompt of a conversation of a million tokens is about 4 MB of text, and
+// real templates take some 10^5 steps for it.
 struct RenderLimits {
-  int64_t max_steps = 20'000'000;    // About 2 seconds. A step is a node, an item or 64 bytes.
+  // A step is a node, an item, or 64 bytes of text that is made. All of them take about a second,
+  // and what they can leave in memory stays below 1.5 GB.
+  int64_t max_steps = 10'000'000;
   size_t max_text_bytes = 64 << 20;  // of any one text, the output too
-  int max_depth = 1500;              // nested evaluations; about 700 bytes of stack each
+  int max_depth = 1500;              // of nested evaluations
 };
 
 // Something a template can change, which can therefore come to hold itself.
@@ -45,6 +48,8 @@ class Runtime {
   absl::Status CheckText(size_t num_bytes) const;
   // Both: CheckText, and steps for the bytes.
   absl::Status ChargeText(size_t num_bytes);
+  // Steps for looking for a text in another, which at worst compares each byte with each.
+  absl::Status ChargeSearch(size_t text_bytes, size_t wanted_bytes);
 
   // Clears `cell` when the render ends, which breaks every cycle of references.
   void Own(std::shared_ptr<Mutable> cell) { cells_.push_back(std::move(cell)); }

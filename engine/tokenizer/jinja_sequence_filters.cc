@@ -1,6 +1,7 @@
 // Filters that take values apart and put them together.
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,15 +19,19 @@
 namespace tandem::jinja {
 namespace {
 
-// A generator over items that are already there.
-Value GeneratorOf(std::vector<Value> items) {
-  const Value list = Value::List(std::move(items));
+// A generator that makes its items when the first is asked for, as Python's do: what is wrong shows
+// only then. `depth`: that of the values that `make_items` holds.
+Value DeferredGenerator(int depth, std::function<absl::StatusOr<std::vector<Value>>()> make_items) {
   return MakeGenerator(
-      [list, index = size_t{0}]() mutable -> absl::StatusOr<std::optional<Value>> {
-        if (index == list.items().size()) return std::nullopt;
-        return list.items()[index++];
+      [make_items = std::move(make_items), items = std::optional<std::vector<Value>>(),
+       index = size_t{0}]() mutable -> absl::StatusOr<std::optional<Value>> {
+        if (!items.has_value()) {
+          ASSIGN_OR_RETURN(items, make_items());
+        }
+        if (index == items->size()) return std::nullopt;
+        return (*items)[index++];
       },
-      list.depth());
+      depth);
 }
 
 absl::StatusOr<Value> First(Runtime& runtime, const Value& input, const Arguments& arguments) {
@@ -62,14 +67,15 @@ absl::StatusOr<Value> List(Runtime& runtime, const Value& input, const Arguments
 
 absl::StatusOr<Value> Items(Runtime& runtime, const Value& input, const Arguments& arguments) {
   RETURN_IF_ERROR(ExpectNoArguments("items", arguments));
-  if (input.is_undefined()) return GeneratorOf({});
-  if (!input.is_dict()) {
-    return absl::InvalidArgumentError("Can only get item pairs from a mapping.");
-  }
-  ASSIGN_OR_RETURN(std::vector<Value> pairs,
-                   ToVector(runtime, Value::FromObject(std::make_shared<DictView>(
-                                         input, DictView::Part::kItems))));
-  return GeneratorOf(std::move(pairs));
+  return DeferredGenerator(
+      input.depth(), [&runtime, input]() -> absl::StatusOr<std::vector<Value>> {
+        if (input.is_undefined()) return std::vector<Value>();
+        if (!input.is_dict()) {
+          return absl::InvalidArgumentError("Can only get item pairs from a mapping.");
+        }
+        return ToVector(
+            runtime, Value::FromObject(std::make_shared<DictView>(input, DictView::Part::kItems)));
+      });
 }
 
 absl::StatusOr<Value> Join(Runtime& runtime, const Value& input, const Arguments& arguments) {
@@ -105,11 +111,11 @@ absl::StatusOr<Value> Reverse(Runtime& runtime, const Value& input, const Argume
     return Value::List(std::vector<Value>(items.rbegin(), items.rend()));
   }
   if (!IsIterable(input)) return absl::InvalidArgumentError("argument must be iterable");
-  ASSIGN_OR_RETURN(std::vector<Value> items, Reversed(runtime, input));
-  return GeneratorOf(std::move(items));
+  return DeferredGenerator(input.depth(), [&runtime, input] { return Reversed(runtime, input); });
 }
 
-absl::StatusOr<Value> Batch(Runtime& runtime, const Value& input, const Arguments& arguments) {
+absl::StatusOr<std::vector<Value>> MakeBatches(Runtime& runtime, const Value& input,
+                                               const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound,
                    BoundArguments::Bind("batch", {"linecount", "fill_with"}, 1, arguments));
   ASSIGN_OR_RETURN(const int64_t size, bound.GetInt(0, 0));
@@ -130,17 +136,18 @@ absl::StatusOr<Value> Batch(Runtime& runtime, const Value& input, const Argument
     }
     batches.push_back(Value::List(std::move(batch)));
   }
-  return GeneratorOf(std::move(batches));
+  return batches;
 }
 
-absl::StatusOr<Value> Slice(Runtime& runtime, const Value& input, const Arguments& arguments) {
+absl::StatusOr<std::vector<Value>> MakeSlices(Runtime& runtime, const Value& input,
+                                              const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound,
                    BoundArguments::Bind("slice", {"slices", "fill_with"}, 1, arguments));
+  ASSIGN_OR_RETURN(const std::vector<Value> items, ToVector(runtime, input));
   ASSIGN_OR_RETURN(const int64_t num_slices, bound.GetInt(0, 0));
   if (num_slices == 0) {
     return absl::InvalidArgumentError("integer division or modulo by zero");
   }
-  ASSIGN_OR_RETURN(const std::vector<Value> items, ToVector(runtime, input));
   RETURN_IF_ERROR(runtime.Charge(std::max<int64_t>(num_slices, 0)));
   const auto size = static_cast<int64_t>(items.size());
   std::vector<Value> slices;
@@ -153,7 +160,18 @@ absl::StatusOr<Value> Slice(Runtime& runtime, const Value& input, const Argument
     slices.push_back(Value::List(std::move(slice)));
     begin = end;
   }
-  return GeneratorOf(std::move(slices));
+  return slices;
+}
+
+// `batch` or `slice`: their arguments are counted at once, and read with the first item.
+template <auto kMakeItems>
+absl::StatusOr<Value> Divide(Runtime& runtime, const Value& input, const Arguments& arguments) {
+  const absl::string_view size_name = kMakeItems == MakeBatches ? "linecount" : "slices";
+  RETURN_IF_ERROR(BoundArguments::Bind("filter", {size_name, "fill_with"}, 1, arguments).status());
+  int depth = input.depth();
+  for (const Value& value : arguments.positional) depth = std::max(depth, value.depth());
+  return DeferredGenerator(
+      depth, [&runtime, input, arguments] { return kMakeItems(runtime, input, arguments); });
 }
 
 absl::StatusOr<Value> Attr(Runtime& runtime, const Value& input, const Arguments& arguments) {
@@ -170,7 +188,7 @@ absl::StatusOr<Value> Attr(Runtime& runtime, const Value& input, const Arguments
 Filter FindSequenceFilter(absl::string_view name) {
   static const auto* const kFilters = new absl::flat_hash_map<absl::string_view, Filter>({
       {"attr", Attr},
-      {"batch", Batch},
+      {"batch", Divide<MakeBatches>},
       {"count", Length},
       {"first", First},
       {"items", Items},
@@ -179,7 +197,7 @@ Filter FindSequenceFilter(absl::string_view name) {
       {"length", Length},
       {"list", List},
       {"reverse", Reverse},
-      {"slice", Slice},
+      {"slice", Divide<MakeSlices>},
   });
   const auto found = kFilters->find(name);
   return found == kFilters->end() ? nullptr : found->second;

@@ -20,7 +20,9 @@
 namespace tandem::jinja {
 namespace {
 
-Value TextList(const std::vector<absl::string_view>& pieces) {
+absl::StatusOr<Value> TextList(Runtime& runtime, const std::vector<absl::string_view>& pieces) {
+  constexpr int64_t kStepsPerPiece = 4;  // A short text takes about 100 bytes beside its value.
+  RETURN_IF_ERROR(runtime.Charge(kStepsPerPiece * static_cast<int64_t>(pieces.size())));
   std::vector<Value> items;
   items.reserve(pieces.size());
   for (const absl::string_view piece : pieces) items.push_back(Value::String(piece));
@@ -89,12 +91,12 @@ absl::StatusOr<Value> Split(Runtime& runtime, const Value& self, const Arguments
   if (bound.HasValue(0)) {
     ASSIGN_OR_RETURN(separator, bound.GetString(0, ""));
     if (separator.empty()) return absl::InvalidArgumentError("empty separator");
+    RETURN_IF_ERROR(runtime.ChargeSearch(self.text().size(), separator.size()));
     pieces = SplitText(self.text(), separator, max_splits, kFromRight);
   } else {
     pieces = SplitWords(self.text(), max_splits, kFromRight);
   }
-  RETURN_IF_ERROR(runtime.Charge(static_cast<int64_t>(pieces.size())));
-  return TextList(pieces);
+  return TextList(runtime, pieces);
 }
 
 absl::StatusOr<Value> SplitLinesMethod(Runtime& runtime, const Value& self,
@@ -103,15 +105,14 @@ absl::StatusOr<Value> SplitLinesMethod(Runtime& runtime, const Value& self,
                    BoundArguments::Bind("splitlines", {"keepends"}, 0, arguments));
   RETURN_IF_ERROR(runtime.ChargeText(self.text().size()));
   const std::vector<absl::string_view> lines = SplitLines(self.text(), bound.GetTruth(0, false));
-  RETURN_IF_ERROR(runtime.Charge(static_cast<int64_t>(lines.size())));
-  return TextList(lines);
+  return TextList(runtime, lines);
 }
 
 template <bool kFromRight>
 absl::StatusOr<Value> Partition(Runtime& runtime, const Value& self, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("partition", {"sep"}, 1, arguments));
   ASSIGN_OR_RETURN(const std::string separator, bound.GetString(0, ""));
-  RETURN_IF_ERROR(runtime.ChargeText(self.text().size()));
+  RETURN_IF_ERROR(runtime.ChargeSearch(self.text().size(), separator.size()));
   if (separator.empty()) return absl::InvalidArgumentError("empty separator");
   const absl::string_view text = self.text();
   const size_t at = kFromRight ? text.rfind(separator) : text.find(separator);
@@ -172,6 +173,7 @@ absl::StatusOr<int64_t> FindPosition(Runtime& runtime, const Value& self,
   ASSIGN_OR_RETURN(const std::string wanted, bound.GetString(0, ""));
   ASSIGN_OR_RETURN(const SearchRange range, ResolveRange(runtime, self.text(), bound));
   if (range.empty) return -1;
+  RETURN_IF_ERROR(runtime.ChargeSearch(range.text.size(), wanted.size()));
   const size_t at = from_right ? range.text.rfind(wanted) : range.text.find(wanted);
   if (at == absl::string_view::npos) return -1;
   return range.start + static_cast<int64_t>(CountCodePoints(range.text.substr(0, at)));
@@ -196,6 +198,7 @@ absl::StatusOr<Value> Count(Runtime& runtime, const Value& self, const Arguments
   ASSIGN_OR_RETURN(const std::string wanted, bound.GetString(0, ""));
   ASSIGN_OR_RETURN(const SearchRange range, ResolveRange(runtime, self.text(), bound));
   if (range.empty) return Value::Int(0);
+  RETURN_IF_ERROR(runtime.ChargeSearch(range.text.size(), wanted.size()));
   if (wanted.empty()) return Value::Int(static_cast<Integer>(CountCodePoints(range.text)) + 1);
   return Value::Int(static_cast<Integer>(SplitText(range.text, wanted, -1, false).size()) - 1);
 }
@@ -332,6 +335,7 @@ absl::StatusOr<std::string> ReplaceText(Runtime& runtime, absl::string_view text
     const auto num_pieces = static_cast<int64_t>(pieces.size());
     if (max_count < 0 || max_count > num_pieces - 1) max_count = num_pieces - 1;
   } else {
+    RETURN_IF_ERROR(runtime.ChargeSearch(text.size(), from.size()));
     pieces = SplitText(text, from, max_count, false);
     max_count = static_cast<int64_t>(pieces.size()) - 1;
   }

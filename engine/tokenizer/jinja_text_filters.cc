@@ -1,5 +1,6 @@
 // Filters that make text of text.
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -153,12 +154,13 @@ absl::StatusOr<Value> Truncate(Runtime& runtime, const Value& input, const Argum
     return absl::InvalidArgumentError(
         absl::StrCat("expected length >= ", end_length, ", got ", length, ", and leeway >= 0"));
   }
+  ASSIGN_OR_RETURN(const std::optional<int64_t> input_length, GetLength(input));
+  if (input_length.has_value() && *input_length <= length + leeway) return input;
   if (!input.is_string()) {
     return absl::InvalidArgumentError(absl::StrCat("truncate() wants str, not ", TypeName(input)));
   }
   const std::string& text = input.text();
   RETURN_IF_ERROR(runtime.ChargeText(text.size()));
-  if (static_cast<int64_t>(CountCodePoints(text)) <= length + leeway) return input;
   absl::string_view kept = text;
   kept = kept.substr(0, OffsetOfCodePoint(text, static_cast<size_t>(length - end_length)));
   if (!bound.GetTruth(1, false)) kept = kept.substr(0, kept.rfind(' '));

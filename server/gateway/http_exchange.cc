@@ -112,7 +112,10 @@ void QueuedExchange::End(bool keep_alive) {
 }
 
 void QueuedExchange::Drained() {
-  if (on_drained_) on_drained_();
+  Task task = std::exchange(on_drained_, nullptr);
+  if (!task) return;
+  task();  // It may end the stream, or ask for something else.
+  if (state_ != State::kEnded && !on_drained_) on_drained_ = std::move(task);
 }
 
 void QueuedExchange::Closed() {
