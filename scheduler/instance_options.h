@@ -9,13 +9,13 @@
 namespace tandem {
 
 struct InstanceOptions {
-  int num_blocks = 0;              // in the KV pool
-  int block_size = 16;             // tokens
-  int max_model_len = 0;           // prompt and output of one request, in tokens
-  int max_num_seqs = 64;           // sequences prefilled, received or decoded at once
-  int max_batch_tokens = 512;      // in one step; at least max_num_seqs
-  int max_queued_requests = 1024;  // waiting to be prefilled, or announced and without blocks
-  int depth = 1;                   // batches in flight at once; they share no request
+  int num_blocks = 0;                // in the KV pool
+  int block_size = 16;               // tokens
+  int max_model_len = 0;             // prompt and output of one request, in tokens
+  int max_num_seqs = 64;             // sequences prefilled, received or decoded at once
+  int max_num_batched_tokens = 512;  // in one step; at least max_num_seqs
+  int max_queued_requests = 1024;    // waiting to be prefilled, or announced and without blocks
+  int depth = 1;                     // batches in flight at once; they share no request
   absl::Duration lease = absl::Seconds(30);  // how long a prefilled prompt waits to be pulled
 
   // INVALID_ARGUMENT names the field that makes no sense.

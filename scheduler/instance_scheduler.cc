@@ -232,7 +232,7 @@ Batch InstanceScheduler::Schedule(absl::Time now) {
   if (batch.empty()) {
     decode_.Schedule([this](Sequence* sequence) { return Grow(sequence); }, &batch);
     prefill_.Schedule(
-        options_.max_batch_tokens - batch.NumTokens(),
+        options_.max_num_batched_tokens - batch.NumTokens(),
         [this](Sequence* sequence) { return Start(sequence); }, &batch);
   }
   ReserveForBegun();
@@ -250,7 +250,7 @@ void InstanceScheduler::ScheduleSuspect(Batch* batch) {
   for (Sequence* sequence : suspects) {
     if (sequence->in_flight() || !suspects_.contains(sequence)) continue;
     if (sequence->state == SequenceState::kPrefilling) {
-      PrefillScheduler::AddChunk(*sequence, options_.max_batch_tokens, batch);
+      PrefillScheduler::AddChunk(*sequence, options_.max_num_batched_tokens, batch);
     } else {
       decode_.AddRow(
           sequence, [this](Sequence* s) { return Grow(s); }, batch);

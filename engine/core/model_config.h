@@ -47,7 +47,7 @@ struct MoeConfig {
 };
 
 struct ModelConfig {
-  std::string name;          // general.name, or the folder's name
+  std::string name;          // of the file, without .gguf, or of the folder
   std::string architecture;  // "llama", "qwen2", "qwen3", "gemma3", ...
 
   int vocab_size = 0;

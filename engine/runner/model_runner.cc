@@ -12,7 +12,7 @@ namespace tandem {
 namespace {
 
 // Steps above this would need buffers of gigabytes; the token budgets of schedulers end far below.
-constexpr int kMaxBatchTokens = 65536;
+constexpr int kMaxNumBatchedTokens = 65536;
 
 absl::Status CheckOptions(const RunnerOptions& options) {
   const auto refuse = [](absl::string_view field, absl::string_view rule, int64_t value) {
@@ -25,9 +25,9 @@ absl::Status CheckOptions(const RunnerOptions& options) {
   if (options.max_model_len < 0) {
     return refuse("max_model_len", "at least 0", options.max_model_len);
   }
-  if (options.max_batch_tokens < 1 || options.max_batch_tokens > kMaxBatchTokens) {
-    return refuse("max_batch_tokens", absl::StrCat("between 1 and ", kMaxBatchTokens),
-                  options.max_batch_tokens);
+  if (options.max_num_batched_tokens < 1 || options.max_num_batched_tokens > kMaxNumBatchedTokens) {
+    return refuse("max_num_batched_tokens", absl::StrCat("between 1 and ", kMaxNumBatchedTokens),
+                  options.max_num_batched_tokens);
   }
   if (GetDTypeInfo(options.kv_dtype).block_size != 1) {
     return absl::InvalidArgumentError(absl::StrCat("kv_cache_dtype must be F32, F16 or BF16, got ",
@@ -69,7 +69,7 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Create(const RunnerOpt
   ASSIGN_OR_RETURN(std::unique_ptr<KvCache> kv, KvCache::Create(layout, plan.num_blocks));
   TransformerLimits transformer_limits;
   transformer_limits.max_position = plan.max_model_len;
-  transformer_limits.max_rows = options.max_batch_tokens;
+  transformer_limits.max_rows = options.max_num_batched_tokens;
   ASSIGN_OR_RETURN(std::unique_ptr<Transformer> transformer,
                    Transformer::Create(*model, transformer_limits, *ops, *kv));
   StepLimits limits;
@@ -79,26 +79,26 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Create(const RunnerOpt
   limits.block_size = options.block_size;
   return std::unique_ptr<ModelRunner>(new ModelRunner(std::move(model), std::move(ops),
                                                       std::move(kv), std::move(transformer), limits,
-                                                      options.max_batch_tokens));
+                                                      options.max_num_batched_tokens));
 }
 
 ModelRunner::ModelRunner(std::unique_ptr<Model> model, std::unique_ptr<Ops> ops,
                          std::unique_ptr<KvCache> kv, std::unique_ptr<Transformer> transformer,
-                         const StepLimits& limits, int max_batch_tokens)
+                         const StepLimits& limits, int max_num_batched_tokens)
     : model_(std::move(model)),
       ops_(std::move(ops)),
       kv_cache_(std::move(kv)),
       transformer_(std::move(transformer)),
       limits_(limits),
-      max_batch_tokens_(max_batch_tokens) {}
+      max_num_batched_tokens_(max_num_batched_tokens) {}
 
 absl::StatusOr<StepOutput> ModelRunner::Run(const Batch& batch) {
   int64_t num_tokens = 0;
   for (const BatchRow& row : batch.rows) num_tokens += std::max(row.num_tokens, 0);
-  if (num_tokens > max_batch_tokens_) {
+  if (num_tokens > max_num_batched_tokens_) {
     return absl::InvalidArgumentError(absl::StrCat("step ", batch.step, " has ", num_tokens,
-                                                   " tokens, above max_batch_tokens ",
-                                                   max_batch_tokens_));
+                                                   " tokens, above max_num_batched_tokens ",
+                                                   max_num_batched_tokens_));
   }
   Step step;
   StepOutput output;

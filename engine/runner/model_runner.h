@@ -25,11 +25,11 @@ namespace tandem {
 struct RunnerOptions {
   std::string model_path;  // GGUF file or Hugging Face folder
   OpsOptions ops;
-  DType kv_dtype = DType::kF16;  // kF32, kF16 or kBF16
-  int block_size = 16;           // tokens
-  int64_t kv_cache_bytes = 0;    // rounded down to whole blocks; 0: see PlanKvPool
-  int max_model_len = 0;         // tokens; 0: the model's context, or what the pool holds
-  int max_batch_tokens = 512;    // most tokens in one step; sizes the activations
+  DType kv_dtype = DType::kF16;      // kF32, kF16 or kBF16
+  int block_size = 16;               // tokens
+  int64_t kv_cache_bytes = 0;        // rounded down to whole blocks; 0: see PlanKvPool
+  int max_model_len = 0;             // tokens; 0: the model's context, or what the pool holds
+  int max_num_batched_tokens = 512;  // most tokens in one step; sizes the activations
 };
 
 // Told, on the thread that computes, that layer `layer` of step `step` has stored its K and V. Must
@@ -47,7 +47,7 @@ class ModelRunner {
   uint64_t content_hash() const { return model_->content_hash; }
   Isa isa() const { return ops_->isa(); }
   int max_model_len() const { return limits_.max_model_len; }
-  int max_batch_tokens() const { return max_batch_tokens_; }
+  int max_num_batched_tokens() const { return max_num_batched_tokens_; }
   KvCache& kv_cache() { return *kv_cache_; }
 
   void SetLayerDoneCallback(LayerDoneCallback callback) { layer_done_ = std::move(callback); }
@@ -55,20 +55,20 @@ class ModelRunner {
   // Computes one step and returns its tokens, on the caller's thread. A row that fails says so in
   // its own status and leaves the others alone: INTERNAL when its numbers are not finite,
   // INVALID_ARGUMENT when it is malformed (see CheckRow) or nothing is left to draw. The step as a
-  // whole is refused, INVALID_ARGUMENT, above max_batch_tokens.
+  // whole is refused, INVALID_ARGUMENT, above max_num_batched_tokens.
   absl::StatusOr<StepOutput> Run(const Batch& batch);
 
  private:
   ModelRunner(std::unique_ptr<Model> model, std::unique_ptr<Ops> ops, std::unique_ptr<KvCache> kv,
               std::unique_ptr<Transformer> transformer, const StepLimits& limits,
-              int max_batch_tokens);
+              int max_num_batched_tokens);
 
   const std::unique_ptr<Model> model_;
   const std::unique_ptr<Ops> ops_;
   const std::unique_ptr<KvCache> kv_cache_;
   const std::unique_ptr<Transformer> transformer_;
   const StepLimits limits_;
-  const int max_batch_tokens_;
+  const int max_num_batched_tokens_;
   Sampler sampler_;
   LayerDoneCallback layer_done_;  // set before the first step
 };

@@ -20,6 +20,7 @@ namespace {
 
 constexpr absl::string_view kAddedTokens = "tokenizer.json: added_tokens";
 constexpr absl::string_view kConfig = "tokenizer_config.json";
+constexpr absl::string_view kGenerationConfig = "generation_config.json";
 
 absl::StatusOr<AddedEntry> ReadAddedEntry(const Json& json, const Normalizer& normalizer) {
   AddedEntry entry;
@@ -106,29 +107,47 @@ absl::Status ApplyAddFlag(const Json& config, absl::string_view key,
   return absl::OkStatus();
 }
 
-absl::Status ReadConfig(absl::string_view text, TokenizerParts* parts) {
-  std::vector<int32_t> named;
+// "eos_token_id" of generation_config.json: an id or several.
+absl::Status AppendEndIds(absl::string_view text, std::vector<int32_t>* ids) {
+  if (text.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const Json config, ParseJson(text, kGenerationConfig));
+  const Json* field = FindField(config, "eos_token_id");
+  if (field == nullptr) return absl::OkStatus();
+  for (const Json& id : field->is_array() ? *field : Json::array({*field})) {
+    if (!id.is_number_integer() || id < 0 || id >= kMaxTokens) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(kGenerationConfig, ": eos_token_id: ", id.dump(), " is no token id"));
+    }
+    ids->push_back(id.get<int32_t>());
+  }
+  return absl::OkStatus();
+}
+
+// Of tokenizer_config.json; `end_ids` end a turn besides what it names.
+absl::Status ReadConfig(absl::string_view text, std::vector<int32_t> end_ids,
+                        TokenizerParts* parts) {
   if (!text.empty()) {
     ASSIGN_OR_RETURN(const Json config, ParseJson(text, kConfig));
     ASSIGN_OR_RETURN(parts->bos_text, ConfigToken(config, "bos_token"));
     ASSIGN_OR_RETURN(parts->eos_text, ConfigToken(config, "eos_token"));
     parts->bos_id = parts->vocabulary->Find(parts->bos_text);
     parts->eos_id = parts->vocabulary->Find(parts->eos_text);
-    if (parts->eos_id.has_value()) named.push_back(*parts->eos_id);
+    if (parts->eos_id.has_value()) end_ids.push_back(*parts->eos_id);
     RETURN_IF_ERROR(ApplyAddFlag(config, "add_bos_token", parts->bos_id, &parts->prefix_ids,
                                  parts->prefix_ids.begin()));
     RETURN_IF_ERROR(ApplyAddFlag(config, "add_eos_token", parts->eos_id, &parts->suffix_ids,
                                  parts->suffix_ids.end()));
     ASSIGN_OR_RETURN(parts->chat_template, ConfigChatTemplate(config));
   }
-  parts->end_of_turn_ids = FindEndOfTurnIds(*parts->vocabulary, std::move(named));
+  parts->end_of_turn_ids = FindEndOfTurnIds(*parts->vocabulary, std::move(end_ids));
   return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::StatusOr<TokenizerParts> ReadHuggingFaceTokenizer(absl::string_view tokenizer_json,
-                                                        absl::string_view tokenizer_config_json) {
+                                                        absl::string_view tokenizer_config_json,
+                                                        absl::string_view generation_config_json) {
   ASSIGN_OR_RETURN(const Json json, ParseJson(tokenizer_json, "tokenizer.json"));
   const Json* model = FindField(json, "model");
   if (model == nullptr) {
@@ -144,7 +163,9 @@ absl::StatusOr<TokenizerParts> ReadHuggingFaceTokenizer(absl::string_view tokeni
   RETURN_IF_ERROR(ReadVocabulary(*model, added, &parts));
   RETURN_IF_ERROR(ReadModel(*model, &parts));
   RETURN_IF_ERROR(ReadPostProcessor(FindField(json, "post_processor"), &parts));
-  RETURN_IF_ERROR(ReadConfig(tokenizer_config_json, &parts));
+  std::vector<int32_t> end_ids;
+  RETURN_IF_ERROR(AppendEndIds(generation_config_json, &end_ids));
+  RETURN_IF_ERROR(ReadConfig(tokenizer_config_json, std::move(end_ids), &parts));
   return parts;
 }
 

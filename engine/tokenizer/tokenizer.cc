@@ -30,9 +30,11 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromGguf(const Metad
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> Tokenizer::FromHuggingFace(
-    absl::string_view tokenizer_json, absl::string_view tokenizer_config_json) {
-  ASSIGN_OR_RETURN(TokenizerParts parts,
-                   ReadHuggingFaceTokenizer(tokenizer_json, tokenizer_config_json));
+    absl::string_view tokenizer_json, absl::string_view tokenizer_config_json,
+    absl::string_view generation_config_json) {
+  ASSIGN_OR_RETURN(
+      TokenizerParts parts,
+      ReadHuggingFaceTokenizer(tokenizer_json, tokenizer_config_json, generation_config_json));
   return absl::WrapUnique(new Tokenizer(std::move(parts)));
 }
 

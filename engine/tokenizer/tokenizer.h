@@ -38,10 +38,12 @@ class Tokenizer {
   // names the key and the value; UNIMPLEMENTED a model or pre-tokeniser that is not supported.
   static absl::StatusOr<std::unique_ptr<const Tokenizer>> FromGguf(const Metadata& metadata);
 
-  // From the contents of tokenizer.json and tokenizer_config.json (may be empty: then there is no
-  // chat template and no bos or eos, and end-of-turn tokens are known by their names only).
+  // From the contents of tokenizer.json; of tokenizer_config.json (may be empty: then there is no
+  // chat template and no bos or eos); and of generation_config.json or config.json, whose
+  // eos_token_id ends a turn too (may be empty: end-of-turn tokens are known by their names only).
   static absl::StatusOr<std::unique_ptr<const Tokenizer>> FromHuggingFace(
-      absl::string_view tokenizer_json, absl::string_view tokenizer_config_json);
+      absl::string_view tokenizer_json, absl::string_view tokenizer_config_json,
+      absl::string_view generation_config_json = "");
 
   ~Tokenizer();
   Tokenizer(const Tokenizer&) = delete;

@@ -43,6 +43,7 @@ struct TokenizerParts {
 // INVALID_ARGUMENT or NOT_FOUND names the key and the value; UNIMPLEMENTED the unsupported kind.
 absl::StatusOr<TokenizerParts> ReadGgufTokenizer(const Metadata& metadata);
 absl::StatusOr<TokenizerParts> ReadHuggingFaceTokenizer(absl::string_view tokenizer_json,
-                                                        absl::string_view tokenizer_config_json);
+                                                        absl::string_view tokenizer_config_json,
+                                                        absl::string_view generation_config_json);
 
 }  // namespace tandem

@@ -1,6 +1,5 @@
 #include "engine/weights/bind_weights.h"
 
-#include <bit>
 #include <cstring>
 #include <utility>
 #include <vector>
@@ -8,25 +7,11 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/substitute.h"
 #include "engine/core/status_macros.h"
+#include "engine/tensor/float16.h"
 #include "engine/weights/file_errors.h"
 
 namespace tandem {
 namespace {
-
-float Bf16ToFloat(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
-
-// IEEE 754 binary16. Portable, since compilers differ in where they accept _Float16.
-float F16ToFloat(uint16_t bits) {
-  const uint32_t sign = uint32_t{bits & 0x8000u} << 16;
-  const uint32_t exponent = (bits >> 10) & 0x1f;
-  const uint32_t fraction = bits & 0x3ff;
-  if (exponent == 0) {  // zero or subnormal: fraction * 2^-24
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-    return sign ? -magnitude : magnitude;
-  }
-  const uint32_t float_exponent = exponent == 0x1f ? 0xff : exponent - 15 + 127;
-  return std::bit_cast<float>(sign | float_exponent << 23 | fraction << 13);
-}
 
 // Element `i` of a tensor of one of the three plain types; the tensor need not be aligned.
 float Element(const StoredTensor& tensor, int64_t i) {
@@ -37,7 +22,7 @@ float Element(const StoredTensor& tensor, int64_t i) {
   }
   uint16_t bits;
   std::memcpy(&bits, tensor.data + i * sizeof(bits), sizeof(bits));
-  return tensor.dtype == DType::kF16 ? F16ToFloat(bits) : Bf16ToFloat(bits);
+  return tensor.dtype == DType::kF16 ? FloatFromHalf(bits) : FloatFromBFloat16(bits);
 }
 
 // Elements must lie at multiples of this; kernels read quantised blocks bytewise.

@@ -210,8 +210,7 @@ absl::StatusOr<ModelConfig> ReadGgufConfig(const GgufFile& file) {
   }
 
   ModelConfig config;
-  config.name = file.metadata().GetStringOr("general.name",
-                                            std::filesystem::path(file.path()).stem().string());
+  config.name = std::filesystem::path(file.path()).stem().string();
   config.architecture = std::string(architecture->name);
   config.activation = architecture->activation;
   config.qk_norm = architecture->qk_norm;

@@ -86,7 +86,7 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   runner.block_size = static_cast<int>(config.block_size());
   runner.kv_cache_bytes = config.kv_cache_bytes();
   runner.max_model_len = static_cast<int>(config.max_model_len());
-  runner.max_batch_tokens = static_cast<int>(config.max_num_batched_tokens());
+  runner.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens());
   return options;
 }
 

@@ -96,7 +96,8 @@ void ClusterWatch::Take(v1::ClusterState state) {
 
 void ClusterWatch::Lost(const absl::Status& status) {
   const std::shared_ptr<const View> last = view();
-  if (last->is_connected) LOG(WARNING) << "lost the scheduler: " << status.ToString();
+  if (last->is_connected && !is_stopped())
+    LOG(WARNING) << "lost the scheduler: " << status.ToString();
   auto view = std::make_shared<View>(*last);
   view->is_connected = false;
   Publish(std::move(view));
@@ -111,6 +112,11 @@ void ClusterWatch::Publish(std::shared_ptr<const View> next) {
   if (next->is_servable() != view()->is_servable()) on_change_(next->is_servable());
   const absl::MutexLock lock(&mutex_);
   view_ = std::move(next);
+}
+
+bool ClusterWatch::is_stopped() const {
+  const absl::MutexLock lock(&mutex_);
+  return is_stopped_;
 }
 
 std::shared_ptr<const ClusterWatch::View> ClusterWatch::view() const {

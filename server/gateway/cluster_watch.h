@@ -50,6 +50,7 @@ class ClusterWatch {
   void Take(v1::ClusterState state);
   void Lost(const absl::Status& status);
   void Publish(std::shared_ptr<const View> next);
+  bool is_stopped() const;
 
   SchedulerClient& scheduler_;
   WorkerStubs& workers_;

@@ -165,6 +165,7 @@ absl::StatusOr<Json> Endpoints::Detokenize(const HttpCall& call) const {
   const Json tokens = Field(body, {"tokens"});
   if (tokens.is_null()) return InvalidField("tokens", "`tokens` is missing.");
   ASSIGN_OR_RETURN(const std::vector<TokenId> ids, AsTokenIds("tokens", tokens));
+  RETURN_IF_ERROR(parts_.model.CheckTokens("tokens", ids));
   const std::string text = parts_.model.tokenizer->Decode(ids, /*skip_special=*/false);
   return Json{{"prompt", text}, {"content", text}};
 }

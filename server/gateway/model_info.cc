@@ -13,7 +13,8 @@ namespace {
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> MakeTokenizer(const TokenizerSource& source) {
   if (source.tokenizer_json.empty()) return Tokenizer::FromGguf(source.gguf);
-  return Tokenizer::FromHuggingFace(source.tokenizer_json, source.tokenizer_config_json);
+  return Tokenizer::FromHuggingFace(source.tokenizer_json, source.tokenizer_config_json,
+                                    source.generation_config_json);
 }
 
 }  // namespace
@@ -24,6 +25,17 @@ absl::Status ModelInfo::CheckName(absl::string_view name) const {
       WithParam(absl::NotFoundError(absl::StrCat("The model `", name, "` does not exist.")),
                 "model"),
       "model_not_found");
+}
+
+absl::Status ModelInfo::CheckTokens(absl::string_view param,
+                                    absl::Span<const TokenId> tokens) const {
+  for (const TokenId token : tokens) {
+    if (token >= 0 && token < config.vocab_size) continue;
+    return InvalidField(param,
+                        absl::StrCat("`", param, "` has the token id ", token,
+                                     ", outside the vocabulary of ", config.vocab_size, "."));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<ModelInfo> LoadModelInfo(const std::string& path,

@@ -7,6 +7,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "engine/core/ids.h"
 #include "engine/core/model_config.h"
 #include "engine/tokenizer/chat_template.h"
 #include "engine/tokenizer/tokenizer.h"
@@ -24,6 +26,8 @@ struct ModelInfo {
   const std::string& name() const { return names.front(); }
   // NOT_FOUND as clients expect it, unless `name` is one of the names or empty.
   absl::Status CheckName(absl::string_view name) const;
+  // INVALID_ARGUMENT names `param` and the id that the model has no embedding for.
+  absl::Status CheckTokens(absl::string_view param, absl::Span<const TokenId> tokens) const;
 };
 
 // Reads a GGUF file or Hugging Face folder. `served_names` may be empty: the model's own name.

@@ -13,14 +13,11 @@ namespace {
 // OpenAI's default for completions; a chat may fill the context.
 constexpr int kDefaultCompletionTokens = 16;
 
-absl::Status CheckTokens(const std::vector<TokenId>& tokens, int vocab_size) {
-  if (tokens.empty()) return InvalidField("prompt", "The prompt must have at least one token.");
-  for (const TokenId token : tokens) {
-    if (token >= 0 && token < vocab_size) continue;
-    return InvalidField("prompt", absl::StrCat("`prompt` has the token id ", token,
-                                               ", outside the vocabulary of ", vocab_size, "."));
-  }
-  return absl::OkStatus();
+// What came as text can turn out empty, what came as ids can be beyond the vocabulary.
+absl::Status CheckPrompt(const ModelInfo& model, absl::string_view param,
+                         const std::vector<TokenId>& tokens) {
+  if (tokens.empty()) return InvalidField(param, "The prompt must have at least one token.");
+  return model.CheckTokens(param, tokens);
 }
 
 absl::StatusOr<PreparedPrompt> PreparePrompt(const TextOrTokens& prompt, const ApiRequest& request,
@@ -38,7 +35,7 @@ absl::StatusOr<PreparedPrompt> PreparePrompt(const TextOrTokens& prompt, const A
       prepared.text = model.tokenizer->Decode(tokens, request.skip_special_tokens);
     }
   }
-  RETURN_IF_ERROR(CheckTokens(tokens, model.config.vocab_size));
+  RETURN_IF_ERROR(CheckPrompt(model, "prompt", tokens));
   prepared.tokens = std::make_shared<const std::vector<TokenId>>(std::move(tokens));
   return prepared;
 }
@@ -48,7 +45,7 @@ absl::StatusOr<std::vector<PreparedPrompt>> PreparePrompts(const ApiRequest& req
   std::vector<PreparedPrompt> prompts;
   if (request.kind == ApiKind::kChat) {
     ASSIGN_OR_RETURN(std::vector<TokenId> tokens, TokenizeChat(request, model, now));
-    RETURN_IF_ERROR(WithParam(CheckTokens(tokens, model.config.vocab_size), "messages"));
+    RETURN_IF_ERROR(CheckPrompt(model, "messages", tokens));
     prompts.push_back(
         {.text = "", .tokens = std::make_shared<const std::vector<TokenId>>(std::move(tokens))});
     return prompts;

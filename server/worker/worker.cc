@@ -72,14 +72,15 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
   auto worker = std::make_unique<GrpcWorker>();
   ASSIGN_OR_RETURN(worker->runner_, ModelRunner::Create(options.runner));
   const KvCache& cache = worker->runner_->kv_cache();
-  ASSIGN_OR_RETURN(auto scheduler,
-                   InstanceScheduler::Create({.num_blocks = cache.num_blocks(),
-                                              .block_size = cache.layout().block_size,
-                                              .max_model_len = worker->runner_->max_model_len(),
-                                              .max_num_seqs = options.max_num_seqs,
-                                              .max_batch_tokens = options.runner.max_batch_tokens,
-                                              .max_queued_requests = options.max_queued_requests,
-                                              .lease = options.kv_lease}));
+  ASSIGN_OR_RETURN(
+      auto scheduler,
+      InstanceScheduler::Create({.num_blocks = cache.num_blocks(),
+                                 .block_size = cache.layout().block_size,
+                                 .max_model_len = worker->runner_->max_model_len(),
+                                 .max_num_seqs = options.max_num_seqs,
+                                 .max_num_batched_tokens = options.runner.max_num_batched_tokens,
+                                 .max_queued_requests = options.max_queued_requests,
+                                 .lease = options.kv_lease}));
   worker->loop_ =
       std::make_unique<StepLoop>(std::move(scheduler), worker->runner_.get(),
                                  StepLoop::Options{.health_timeout = options.health_timeout});

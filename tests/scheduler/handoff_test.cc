@@ -15,7 +15,7 @@ InstanceOptions SmallOptions() {
           .block_size = 4,
           .max_model_len = 60,
           .max_num_seqs = 8,
-          .max_batch_tokens = 16,
+          .max_num_batched_tokens = 16,
           .lease = absl::Seconds(10)};
 }
 

@@ -26,7 +26,7 @@ InstanceOptions SmallOptions() {
           .block_size = 4,
           .max_model_len = 100,
           .max_num_seqs = 8,
-          .max_batch_tokens = 16};
+          .max_num_batched_tokens = 16};
 }
 
 std::vector<uint64_t> RowIds(const std::vector<BatchRow>& rows) {
@@ -43,8 +43,8 @@ TEST(InstanceSchedulerTest, CreateNamesTheOptionThatMakesNoSense) {
   options.num_blocks = 0;
   EXPECT_EQ(message(options), "num_blocks must be at least 1, got 0");
   options = SmallOptions();
-  options.max_batch_tokens = 7;
-  EXPECT_EQ(message(options), "max_batch_tokens must be at least 8, got 7");
+  options.max_num_batched_tokens = 7;
+  EXPECT_EQ(message(options), "max_num_batched_tokens must be at least 8, got 7");
   options = SmallOptions();
   options.lease = absl::ZeroDuration();
   EXPECT_EQ(message(options), "lease must be above 0, got 0");
@@ -223,7 +223,7 @@ TEST(InstanceSchedulerTest, DoesNotPreemptAPromptBeingHandedOff) {
   InstanceOptions options = SmallOptions();
   options.num_blocks = 4;
   options.max_num_seqs = 2;
-  options.max_batch_tokens = 2;
+  options.max_num_batched_tokens = 2;
   FakeInstance instance(options);
   const Request local = MakeRequest(1, 3, 12);
   ASSERT_TRUE(instance.scheduler->Add(local, kStart).ok());
@@ -248,7 +248,7 @@ TEST(InstanceSchedulerTest, PreemptsAYoungerPromptBeforeAnOlderDecode) {
   InstanceOptions options = SmallOptions();
   options.num_blocks = 4;
   options.max_num_seqs = 2;
-  options.max_batch_tokens = 2;
+  options.max_num_batched_tokens = 2;
   FakeInstance instance(options);
   ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 3, 12), kStart).ok());
   ASSERT_TRUE(instance.Step());

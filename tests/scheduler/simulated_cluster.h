@@ -184,7 +184,7 @@ class SimulatedCluster {
     Batch batch = worker.scheduler->Schedule(now_);
     React(side, worker.scheduler->TakeEvents());
     if (batch.empty()) return;
-    EXPECT_LE(batch.NumTokens(), options.max_batch_tokens);
+    EXPECT_LE(batch.NumTokens(), options.max_num_batched_tokens);
     EXPECT_LE(static_cast<int>(batch.rows.size()), options.max_num_seqs);
     absl::StrAppend(&log_, side == kPrefill ? "P" : "D", " step ", batch.step, ":");
     for (const BatchRow& row : batch.rows) {

@@ -12,7 +12,7 @@ ClusterOptions Tiny(uint32_t seed) {
                      .block_size = 4,
                      .max_model_len = 40,
                      .max_num_seqs = 6,
-                     .max_batch_tokens = 10,
+                     .max_num_batched_tokens = 10,
                      .max_queued_requests = 12,
                      .lease = absl::Milliseconds(400)};
   options.decode = options.prefill;
@@ -58,7 +58,7 @@ TEST(SimulatedClusterTest, LosesAndDoublesNothingWithRoomForAll) {
     ClusterOptions options = Tiny(seed);
     options.prefill.num_blocks = options.decode.num_blocks = 500;
     options.prefill.max_num_seqs = options.decode.max_num_seqs = 64;
-    options.prefill.max_batch_tokens = options.decode.max_batch_tokens = 128;
+    options.prefill.max_num_batched_tokens = options.decode.max_num_batched_tokens = 128;
     options.prefill.max_queued_requests = options.decode.max_queued_requests = 1000;
     SimulatedCluster cluster(options);
     cluster.Run(1000);

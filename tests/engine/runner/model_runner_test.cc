@@ -24,7 +24,7 @@ RunnerOptions Options(const std::string& name) {
   options.model_path = TinyModelPath(name);
   options.kv_dtype = DType::kF32;
   options.block_size = 8;
-  options.max_batch_tokens = 96;
+  options.max_num_batched_tokens = 96;
   return options;
 }
 
@@ -224,7 +224,7 @@ TEST(ModelRunner, AnswersAnEmptyBatch) {
 
 TEST(ModelRunner, RefusesAStepAboveItsTokenLimit) {
   RunnerOptions options = Options("llama");
-  options.max_batch_tokens = 20;
+  options.max_num_batched_tokens = 20;
   const auto runner = CreateRunner(options);
   std::vector<Sequence> sequences = MakeSequences("llama", Greedy(), 8);
   Batch batch;
@@ -261,8 +261,8 @@ TEST(ModelRunner, RefusesOptionsOutOfRangeByName) {
   options.kv_cache_bytes = -1;
   EXPECT_THAT(message(options), HasSubstr("kv_cache_bytes"));
   options = Options("llama");
-  options.max_batch_tokens = 0;
-  EXPECT_THAT(message(options), HasSubstr("max_batch_tokens"));
+  options.max_num_batched_tokens = 0;
+  EXPECT_THAT(message(options), HasSubstr("max_num_batched_tokens"));
   options = Options("llama");
   options.max_model_len = -5;
   EXPECT_THAT(message(options), HasSubstr("max_model_len"));

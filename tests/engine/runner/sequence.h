@@ -74,7 +74,7 @@ inline void Generate(ModelRunner& runner, std::vector<Sequence>& sequences, int 
     Batch batch;
     batch.step = step;
     std::vector<Sequence*> members;
-    int room = runner.max_batch_tokens();
+    int room = runner.max_num_batched_tokens();
     for (Sequence& sequence : sequences) {
       if (sequence.output().size() >= num_output || room == 0) continue;
       batch.rows.push_back(sequence.NextRow(std::min(chunk, room)));

@@ -154,6 +154,19 @@ TEST(TokenizerTest, ReadsTheConfigOfAHuggingFaceFolder) {
   EXPECT_EQ(load("")->bos_id(), std::nullopt);
 }
 
+TEST(TokenizerTest, EndsATurnWhereTheGenerationConfigSaysSo) {
+  const std::string json = golden::ReadGoldenJson("hf_llama3.json")["tokenizer"].dump();
+  const auto load = [&json](absl::string_view config) {
+    return Tokenizer::FromHuggingFace(json, "", config);
+  };
+  EXPECT_THAT((*load(R"({"eos_token_id": 77})"))->EndOfTurnIds(), testing::Contains(77));
+  EXPECT_THAT((*load(R"({"eos_token_id": [77, 78]})"))->EndOfTurnIds(),
+              testing::IsSupersetOf({77, 78}));
+  EXPECT_EQ((*load("{}"))->EndOfTurnIds(), (*load(""))->EndOfTurnIds());
+  EXPECT_THAT(load(R"({"eos_token_id": "</s>"})").status().ToString(),
+              testing::HasSubstr("eos_token_id: \"</s>\" is no token id"));
+}
+
 TEST(TokenizerTest, LetsTheConfigOverruleThePostProcessor) {
   const std::string json = golden::ReadGoldenJson("hf_llama3.json")["tokenizer"].dump();
   const auto ids = [&json](absl::string_view config) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 
 #include "engine/weights/model_weights.h"
@@ -62,7 +63,7 @@ TEST_F(GgufModelTest, ReadsLlama) {
   const auto loaded = Load(TinyGguf());
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   const ModelConfig& config = (*loaded)->config;
-  EXPECT_EQ(config.name, "Tiny");
+  EXPECT_EQ(config.name, std::filesystem::path(path_).stem());
   EXPECT_EQ(config.architecture, "llama");
   EXPECT_EQ(config.vocab_size, 48);
   EXPECT_EQ(config.hidden_size, 32);

@@ -203,6 +203,9 @@ TEST_F(GatewayTest, DetokenizesForBothDialects) {
   EXPECT_EQ(body["prompt"], "Hello");
   EXPECT_EQ(body["content"], "Hello");
   EXPECT_EQ(Post("/detokenize", Json::object()).json()["error"]["param"], "tokens");
+  const ClientResponse unknown = Post("/detokenize", {{"tokens", {1, 123456}}});
+  EXPECT_EQ(unknown.status, 400);
+  EXPECT_THAT(unknown.body, HasSubstr("123456, outside the vocabulary"));
 }
 
 TEST_F(GatewayTest, TellsItsVersionAndThatItLives) {

@@ -58,7 +58,7 @@ class WorkerTest : public testing::Test {
     options.scheduler_address = absl::StrCat("127.0.0.1:", controller_->port());
     options.runner.model_path = kCheckpoint;
     options.runner.kv_dtype = DType::kF32;
-    options.runner.max_batch_tokens = 32;  // the longest golden prompt takes three chunks
+    options.runner.max_num_batched_tokens = 32;  // the longest golden prompt takes three chunks
     options.runner.kv_cache_bytes = 4 << 20;
     options.max_num_seqs = 8;
     options.kv_lease = lease;
