@@ -28,6 +28,9 @@ constexpr int kMaxReconnectMs = 1000;
 // A unary call and what it needs while it is under way.
 template <typename Request, typename Response>
 struct UnaryCall {
+  explicit UnaryCall(OpenCalls& open_calls) : entry(open_calls) {}
+
+  OpenCalls::Entry entry;
   grpc::ClientContext context;
   Request request;
   Response response;
@@ -35,12 +38,23 @@ struct UnaryCall {
 
 }  // namespace
 
-SchedulerClient::SchedulerClient(std::shared_ptr<grpc::Channel> channel)
-    : stub_(v1::Scheduler::NewStub(std::move(channel))) {}
+bool OpenCalls::WaitUntilNone(absl::Duration timeout) {
+  const absl::MutexLock lock(&mutex_);
+  const auto is_none = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return count_ == 0; };
+  return mutex_.AwaitWithTimeout(absl::Condition(&is_none), timeout);
+}
+
+void OpenCalls::Add(int count) {
+  const absl::MutexLock lock(&mutex_);
+  count_ += count;
+}
+
+SchedulerClient::SchedulerClient(std::shared_ptr<grpc::Channel> channel, OpenCalls& open_calls)
+    : stub_(v1::Scheduler::NewStub(std::move(channel))), open_calls_(open_calls) {}
 
 void SchedulerClient::Route(v1::RouteRequest request, std::shared_ptr<Strand> strand,
                             OnRoute on_route) {
-  auto call = std::make_shared<UnaryCall<v1::RouteRequest, v1::RouteResponse>>();
+  auto call = std::make_shared<UnaryCall<v1::RouteRequest, v1::RouteResponse>>(open_calls_);
   call->request = std::move(request);
   call->context.set_deadline(std::chrono::system_clock::now() + kRouteTimeout);
   // std::function wants copyable captures.
@@ -58,7 +72,7 @@ void SchedulerClient::Route(v1::RouteRequest request, std::shared_ptr<Strand> st
 }
 
 void SchedulerClient::Complete(uint64_t request_id) {
-  auto call = std::make_shared<UnaryCall<v1::CompleteRequest, v1::CompleteResponse>>();
+  auto call = std::make_shared<UnaryCall<v1::CompleteRequest, v1::CompleteResponse>>(open_calls_);
   call->request.set_request_id(request_id);
   call->context.set_deadline(std::chrono::system_clock::now() + kCompleteTimeout);
   stub_->async()->Complete(&call->context, &call->request, &call->response,

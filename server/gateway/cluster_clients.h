@@ -11,18 +11,46 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "proto/scheduler.grpc.pb.h"
 #include "proto/worker.grpc.pb.h"
 #include "server/gateway/executor.h"
 
 namespace tandem {
 
+// Counts calls that gRPC still knows of. The gateway ends after the last of them: a call keeps its
+// channel, and gRPC 1.51 breaks when one of its own threads is the one to drop the last channel.
+// Thread-safe.
+class OpenCalls {
+ public:
+  // Part of a call; declared before the call's ClientContext, so that it is destroyed after it.
+  class Entry {
+   public:
+    explicit Entry(OpenCalls& calls) : calls_(calls) { calls_.Add(1); }
+    ~Entry() { calls_.Add(-1); }
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
+   private:
+    OpenCalls& calls_;
+  };
+
+  // True if none was left before `timeout` had passed.
+  bool WaitUntilNone(absl::Duration timeout);
+
+ private:
+  void Add(int count);
+
+  absl::Mutex mutex_;
+  int count_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
 // Asks the scheduler service. Thread-safe; calls never block.
 class SchedulerClient {
  public:
   using OnRoute = absl::AnyInvocable<void(absl::StatusOr<v1::RouteResponse>)>;
 
-  explicit SchedulerClient(std::shared_ptr<grpc::Channel> channel);
+  SchedulerClient(std::shared_ptr<grpc::Channel> channel, OpenCalls& open_calls);
 
   // `on_route` runs once, on `strand`.
   void Route(v1::RouteRequest request, std::shared_ptr<Strand> strand, OnRoute on_route);
@@ -35,17 +63,24 @@ class SchedulerClient {
 
  private:
   const std::unique_ptr<v1::Scheduler::Stub> stub_;
+  OpenCalls& open_calls_;
 };
 
 // One channel per worker address. Thread-safe.
 class WorkerStubs {
  public:
+  explicit WorkerStubs(OpenCalls& open_calls) : open_calls_(open_calls) {}
+
   std::shared_ptr<v1::Worker::Stub> Get(const std::string& address);
 
   // Drops the channels to all other addresses; calls that are under way keep theirs.
   void Retain(const absl::flat_hash_set<std::string>& addresses);
 
+  OpenCalls& open_calls() { return open_calls_; }
+
  private:
+  OpenCalls& open_calls_;
+
   absl::Mutex mutex_;
   absl::flat_hash_map<std::string, std::shared_ptr<v1::Worker::Stub>> stubs_
       ABSL_GUARDED_BY(mutex_);

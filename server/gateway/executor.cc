@@ -30,15 +30,26 @@ class AsioTimer : public Strand::Timer {
 
 }  // namespace
 
-AsioStrand::AsioStrand(Executor executor) : executor_(std::move(executor)) {}
+AsioStrand::AsioStrand(std::shared_ptr<boost::asio::io_context> context)
+    : context_(std::move(context)), executor_(boost::asio::make_strand(*context_)) {}
 
-void AsioStrand::Post(Task task) { boost::asio::post(executor_, std::move(task)); }
+void AsioStrand::Post(Task task) {
+  // The task may run, and destroy this strand and the loop, before post() returns.
+  const std::shared_ptr<boost::asio::io_context> held = context_;
+  boost::asio::post(executor_, std::move(task));
+}
 
 std::unique_ptr<Strand::Timer> AsioStrand::RunAfter(absl::Duration delay, Task task) {
   return std::make_unique<AsioTimer>(executor_, delay, std::move(task));
 }
 
-EventLoop::EventLoop() : context_(std::make_unique<boost::asio::io_context>()) {}
+class EventLoop::Context : public boost::asio::io_context {
+ public:
+  // Destroys queued tasks, which may hold strands and so this context.
+  void DropTasks() { shutdown(); }
+};
+
+EventLoop::EventLoop() : context_(std::make_shared<Context>()) {}
 
 EventLoop::~EventLoop() { Stop(); }
 
@@ -55,10 +66,9 @@ void EventLoop::Stop() {
   context_->stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
+  static_cast<Context&>(*context_).DropTasks();
 }
 
-std::shared_ptr<Strand> EventLoop::NewStrand() {
-  return std::make_shared<AsioStrand>(boost::asio::make_strand(*context_));
-}
+std::shared_ptr<Strand> EventLoop::NewStrand() { return std::make_shared<AsioStrand>(context_); }
 
 }  // namespace tandem

@@ -39,14 +39,18 @@ class EventLoop {
   ~EventLoop();  // Stops.
 
   void Start(int num_threads);
-  // Lets running tasks end, drops queued ones, joins. No task runs afterwards.
+  // Lets running tasks end, drops queued ones, joins. No task runs afterwards; one that is posted
+  // later, by a thread of gRPC that has only now ended a call, is dropped.
   void Stop();
 
   std::shared_ptr<Strand> NewStrand();
-  boost::asio::io_context& context() { return *context_; }
+  // Shared with every strand, which may be posted to and go away after the loop has.
+  const std::shared_ptr<boost::asio::io_context>& context() const { return context_; }
 
  private:
-  std::unique_ptr<boost::asio::io_context> context_;
+  class Context;
+
+  const std::shared_ptr<boost::asio::io_context> context_;
   std::vector<std::thread> threads_;
 };
 

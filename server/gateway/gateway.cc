@@ -51,7 +51,8 @@ struct Gateway::Parts {
       : options(std::move(given)),
         model(std::move(loaded)),
         active_requests(options.max_concurrent_requests, metrics),
-        scheduler(options.scheduler),
+        scheduler(options.scheduler, open_calls),
+        workers(open_calls),
         cluster(scheduler, workers, event_loop.NewStrand(),
                 [this](bool is_servable) { SetGrpcHealth(is_servable); }),
         services{.scheduler = scheduler,
@@ -83,6 +84,7 @@ struct Gateway::Parts {
   Metrics metrics;
   ActiveRequests active_requests;
   EventLoop event_loop;
+  OpenCalls open_calls;
   SchedulerClient scheduler;
   WorkerStubs workers;
   ClusterWatch cluster;
@@ -170,6 +172,9 @@ int Gateway::Parts::Shutdown(absl::Duration drain_timeout) {
   if (grpc_server != nullptr) {
     grpc_server->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTimeout));
     grpc_server->Wait();
+  }
+  if (!open_calls.WaitUntilNone(kCancelTimeout)) {
+    LOG(WARNING) << "calls to scheduler or workers are still open";
   }
   event_loop.Stop();
   return num_cut;

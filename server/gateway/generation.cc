@@ -106,8 +106,8 @@ void Generation::OpenCalls() {
     prefill.set_epoch(route_.prefill().epoch());
     prefill.set_hand_off(needs_decode);
     prefill_.call =
-        WorkerCall::StartPrefill(*services_.workers.Get(route_.prefill().address()),
-                                 std::move(prefill), strand_, CallbacksFor(Source::kPrefill));
+        WorkerCall::StartPrefill(services_.workers, route_.prefill().address(), std::move(prefill),
+                                 strand_, CallbacksFor(Source::kPrefill));
   }
   if (needs_decode) {
     v1::DecodeRequest decode;
@@ -118,8 +118,8 @@ void Generation::OpenCalls() {
       decode.mutable_prefill()->set_epoch(route_.prefill().epoch());
     }
     decode_.call =
-        WorkerCall::StartDecode(*services_.workers.Get(route_.decode().address()),
-                                std::move(decode), strand_, CallbacksFor(Source::kDecode));
+        WorkerCall::StartDecode(services_.workers, route_.decode().address(), std::move(decode),
+                                strand_, CallbacksFor(Source::kDecode));
   }
 }
 

@@ -13,8 +13,10 @@ class ReadingCall final : public WorkerCall,
                           public grpc::ClientReadReactor<v1::TokenEvent>,
                           public std::enable_shared_from_this<ReadingCall<Request>> {
  public:
-  ReadingCall(Request request, std::shared_ptr<Strand> strand, Callbacks callbacks)
-      : request_(std::move(request)),
+  ReadingCall(OpenCalls& open_calls, Request request, std::shared_ptr<Strand> strand,
+              Callbacks callbacks)
+      : entry_(open_calls),
+        request_(std::move(request)),
         strand_(std::move(strand)),
         callbacks_(std::move(callbacks)) {}
 
@@ -62,6 +64,7 @@ class ReadingCall final : public WorkerCall,
     callbacks_.on_event(std::move(event_));
   }
 
+  const OpenCalls::Entry entry_;
   const Request request_;
   const std::shared_ptr<Strand> strand_;
   grpc::ClientContext context_;
@@ -76,26 +79,28 @@ class ReadingCall final : public WorkerCall,
 
 }  // namespace
 
-std::shared_ptr<WorkerCall> WorkerCall::StartPrefill(v1::Worker::Stub& stub,
+std::shared_ptr<WorkerCall> WorkerCall::StartPrefill(WorkerStubs& workers,
+                                                     const std::string& address,
                                                      v1::PrefillRequest request,
                                                      std::shared_ptr<Strand> strand,
                                                      Callbacks callbacks) {
   auto call = std::make_shared<ReadingCall<v1::PrefillRequest>>(
-      std::move(request), std::move(strand), std::move(callbacks));
-  call->Start([&stub](auto* context, auto* request, auto* reactor) {
-    stub.async()->Prefill(context, request, reactor);
+      workers.open_calls(), std::move(request), std::move(strand), std::move(callbacks));
+  call->Start([&](auto* context, auto* request, auto* reactor) {
+    workers.Get(address)->async()->Prefill(context, request, reactor);
   });
   return call;
 }
 
-std::shared_ptr<WorkerCall> WorkerCall::StartDecode(v1::Worker::Stub& stub,
+std::shared_ptr<WorkerCall> WorkerCall::StartDecode(WorkerStubs& workers,
+                                                    const std::string& address,
                                                     v1::DecodeRequest request,
                                                     std::shared_ptr<Strand> strand,
                                                     Callbacks callbacks) {
   auto call = std::make_shared<ReadingCall<v1::DecodeRequest>>(
-      std::move(request), std::move(strand), std::move(callbacks));
-  call->Start([&stub](auto* context, auto* request, auto* reactor) {
-    stub.async()->Decode(context, request, reactor);
+      workers.open_calls(), std::move(request), std::move(strand), std::move(callbacks));
+  call->Start([&](auto* context, auto* request, auto* reactor) {
+    workers.Get(address)->async()->Decode(context, request, reactor);
   });
   return call;
 }

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "proto/worker.grpc.pb.h"
+#include "server/gateway/cluster_clients.h"
 #include "server/gateway/executor.h"
 
 namespace tandem {
@@ -20,11 +22,13 @@ class WorkerCall {
     absl::AnyInvocable<void(absl::Status)> on_done;  // once, last
   };
 
-  static std::shared_ptr<WorkerCall> StartPrefill(v1::Worker::Stub& stub,
+  // To the worker at `address`.
+  static std::shared_ptr<WorkerCall> StartPrefill(WorkerStubs& workers, const std::string& address,
                                                   v1::PrefillRequest request,
                                                   std::shared_ptr<Strand> strand,
                                                   Callbacks callbacks);
-  static std::shared_ptr<WorkerCall> StartDecode(v1::Worker::Stub& stub, v1::DecodeRequest request,
+  static std::shared_ptr<WorkerCall> StartDecode(WorkerStubs& workers, const std::string& address,
+                                                 v1::DecodeRequest request,
                                                  std::shared_ptr<Strand> strand,
                                                  Callbacks callbacks);
   virtual ~WorkerCall() = default;
