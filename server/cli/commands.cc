@@ -24,6 +24,7 @@ constexpr Subcommand kSubcommands[] = {
     {"gateway", GATEWAY, RunGateway, "only the HTTP and gRPC front"},
     {"scheduler", SCHEDULER, RunScheduler, "only the cluster view that routes requests"},
     {"worker", WORKER, RunWorker, "only one prefill, decode or mixed worker"},
+    {"eval", EVAL, RunEval, "perplexity of a text, to compare models and arithmetic"},
 };
 
 std::string Usage() {

@@ -59,7 +59,6 @@ absl::Status CheckWorkerLimits(const Config& config) {
 
 absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   RETURN_IF_ERROR(CheckWorkerLimits(config));
-  if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
   if (config.scheduler().empty()) return absl::InvalidArgumentError("--scheduler is required");
   WorkerOptions options;
   ASSIGN_OR_RETURN(options.role, ParseRole(config.role()));
@@ -75,7 +74,13 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   options.kv_lease = absl::Seconds(config.kv_lease());
   options.health_timeout = absl::Seconds(config.health_timeout());
 
-  RunnerOptions& runner = options.runner;
+  ASSIGN_OR_RETURN(options.runner, MakeRunnerOptions(config));
+  return options;
+}
+
+absl::StatusOr<RunnerOptions> MakeRunnerOptions(const Config& config) {
+  if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
+  RunnerOptions runner;
   runner.model_path = config.model();
   ASSIGN_OR_RETURN(runner.ops.isa, ParseIsa(config.isa()));
   ASSIGN_OR_RETURN(runner.ops.cpus, ParseCpuList(config.cpus()));
@@ -87,7 +92,7 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   runner.kv_cache_bytes = config.kv_cache_bytes();
   runner.max_model_len = static_cast<int>(config.max_model_len());
   runner.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens());
-  return options;
+  return runner;
 }
 
 }  // namespace tandem

@@ -14,6 +14,10 @@ absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config);
 // INVALID_ARGUMENT names the options of workers that contradict each other.
 absl::Status CheckWorkerLimits(const Config& config);
 
+// What an engine is made from: model, kernels, KV pool, token budget. INVALID_ARGUMENT names the
+// option that cannot be.
+absl::StatusOr<RunnerOptions> MakeRunnerOptions(const Config& config);
+
 // INVALID_ARGUMENT names the option that cannot be.
 absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config);
 

@@ -123,7 +123,7 @@ TEST(ConfigLoaderTest, ThePrintedConfigurationReadsBackTheSame) {
 }
 
 TEST(ConfigLoaderTest, EveryOptionHasHelpACommandAndAValidDefault) {
-  for (Command command : {SERVE, GATEWAY, SCHEDULER, WORKER, CHAT}) {
+  for (Command command : {SERVE, GATEWAY, SCHEDULER, WORKER, CHAT, EVAL}) {
     EXPECT_TRUE(LoadConfig(command, {}, FakeEnvironment({})).ok());
     EXPECT_THAT(ConfigHelp(command), HasSubstr("--config"));
   }
