@@ -49,9 +49,11 @@ struct LogVoidify {
   ::tandem::LogMessage(__FILE__, __LINE__, ::tandem::LogSeverity::severity).stream()
 
 // A broken invariant is a programmer's error: prints the condition and aborts.
+// NOLINTBEGIN(bugprone-macro-parentheses): more may be streamed into it
 #define CHECK(condition)             \
   (condition) ? static_cast<void>(0) \
               : ::tandem::LogVoidify() & (LOG(FATAL) << "Check failed: " #condition " ")
+// NOLINTEND(bugprone-macro-parentheses)
 #define CHECK_OK(expr)                                                 \
   do {                                                                 \
     const absl::Status tandem_check_status = (expr);                   \

@@ -29,7 +29,9 @@ absl::Status Annotate(const absl::Status& status, absl::string_view context);
 // Evaluates `expr` (a StatusOr) once; moves its value into `lhs` or returns its status.
 #define ASSIGN_OR_RETURN(lhs, expr) \
   TANDEM_ASSIGN_OR_RETURN(TANDEM_CONCAT(tandem_status_or_, __LINE__), lhs, expr)
+// NOLINTBEGIN(bugprone-macro-parentheses): `lhs` may be a declaration
 #define TANDEM_ASSIGN_OR_RETURN(tmp, lhs, expr)  \
   auto tmp = (expr);                             \
   if (!tmp.ok()) return std::move(tmp).status(); \
   lhs = std::move(tmp).value()
+// NOLINTEND(bugprone-macro-parentheses)

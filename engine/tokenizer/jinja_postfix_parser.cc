@@ -103,7 +103,7 @@ absl::StatusOr<CallArguments> ExpressionParser::ParseArguments() {
 }
 
 absl::Status ExpressionParser::ParseArgument(CallArguments* arguments) {
-  const absl::Status misplaced =
+  absl::Status misplaced =
       SyntaxError(stream_.line(), "invalid syntax for function call expression");
   const bool has_more_keyword = arguments->more_keyword != nullptr;
   const bool has_more = has_more_keyword || arguments->more_positional != nullptr;

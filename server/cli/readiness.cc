@@ -19,7 +19,7 @@ void ReadinessWatch::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-void ReadinessWatch::Run(std::shared_ptr<grpc::Channel> scheduler) {
+void ReadinessWatch::Run(const std::shared_ptr<grpc::Channel>& scheduler) {
   const auto stub = v1::Scheduler::NewStub(scheduler);
   const auto reader = stub->Watch(&context_, v1::WatchRequest());
   v1::ClusterState state;

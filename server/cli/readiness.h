@@ -19,7 +19,7 @@ class ReadinessWatch {
   void Stop();
 
  private:
-  void Run(std::shared_ptr<grpc::Channel> scheduler);
+  void Run(const std::shared_ptr<grpc::Channel>& scheduler);
 
   const std::function<void()> on_ready_;
   grpc::ClientContext context_;

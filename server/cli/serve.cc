@@ -121,7 +121,7 @@ absl::Status RunServe(const Config& config) {
                    " grpc=", config.host(), ":", gateway->grpc_port());
   ReadinessWatch readiness(controller->InProcessChannel(),
                            [greeting] { std::cout << greeting << std::endl; });
-  const absl::Status status = SuperviseUntilSignal(supervisor);
+  absl::Status status = SuperviseUntilSignal(supervisor);
   readiness.Stop();
   if (status.ok()) {
     LOG(INFO) << "draining; a second signal ends at once";

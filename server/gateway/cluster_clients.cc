@@ -52,7 +52,7 @@ void OpenCalls::Add(int count) {
 SchedulerClient::SchedulerClient(std::shared_ptr<grpc::Channel> channel, OpenCalls& open_calls)
     : stub_(v1::Scheduler::NewStub(std::move(channel))), open_calls_(open_calls) {}
 
-void SchedulerClient::Route(v1::RouteRequest request, std::shared_ptr<Strand> strand,
+void SchedulerClient::Route(v1::RouteRequest request, const std::shared_ptr<Strand>& strand,
                             OnRoute on_route) {
   auto call = std::make_shared<UnaryCall<v1::RouteRequest, v1::RouteResponse>>(open_calls_);
   call->request = std::move(request);

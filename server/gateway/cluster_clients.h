@@ -53,7 +53,7 @@ class SchedulerClient {
   SchedulerClient(std::shared_ptr<grpc::Channel> channel, OpenCalls& open_calls);
 
   // `on_route` runs once, on `strand`.
-  void Route(v1::RouteRequest request, std::shared_ptr<Strand> strand, OnRoute on_route);
+  void Route(v1::RouteRequest request, const std::shared_ptr<Strand>& strand, OnRoute on_route);
 
   // The request has left its workers. A lost message only leaves its load on the scheduler's books
   // until the worker's next statistics.

@@ -151,17 +151,17 @@ void Generation::OnEvent(Source source, v1::TokenEvent event) {
     leg(source).waiting = std::move(event);
     return;
   }
-  Handle(source, std::move(event));
+  Handle(source, event);
   // The first token is through: decode's second may have come before it.
   if (source == Source::kPrefill && !MustWait(Source::kDecode)) {
     auto waiting = std::exchange(decode_.waiting, std::nullopt);
     if (waiting && listener_ != nullptr) {
-      Handle(Source::kDecode, *std::move(waiting));
+      Handle(Source::kDecode, *waiting);
     }
   }
 }
 
-void Generation::Handle(Source source, v1::TokenEvent event) {
+void Generation::Handle(Source source, const v1::TokenEvent& event) {
   if (event.finish_reason() != v1::FINISH_REASON_UNSPECIFIED) leg(source).is_finished = true;
   TakeStats(source, event);
   GenerationDelta delta;

@@ -119,7 +119,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void OnEvent(Source source, v1::TokenEvent event);
   void OnDone(Source source, absl::Status status);
   bool MustWait(Source source) const;
-  void Handle(Source source, v1::TokenEvent event);
+  void Handle(Source source, const v1::TokenEvent& event);
   void TakeStats(Source source, const v1::TokenEvent& event);
   void TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta);
   void DropOutput(GenerationDelta& delta);

@@ -78,7 +78,7 @@ absl::StatusOr<int> ResolveMaxTokens(const ApiRequest& request, int num_prompt_t
 
 // The message of SamplingParams::Validate starts with the field's name.
 absl::Status ValidateSampling(const SamplingParams& sampling, int vocab_size) {
-  const absl::Status status = sampling.Validate(vocab_size);
+  absl::Status status = sampling.Validate(vocab_size);
   if (status.ok()) return status;
   return WithParam(status, status.message().substr(0, status.message().find(' ')));
 }

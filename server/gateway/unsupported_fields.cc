@@ -20,7 +20,7 @@ using IsDefault = bool (*)(const Json& value, const Json& body);
 bool Never(const Json& value, const Json& body) { return false; }
 bool IfFalse(const Json& value, const Json& body) { return value == false; }
 bool IfEmpty(const Json& value, const Json& body) {
-  return value.is_string() ? value == "" : value.empty();
+  return value.is_string() ? value.get_ref<const std::string&>().empty() : value.empty();
 }
 
 // Without tools, letting the model choose among none is the same as having none.

@@ -55,13 +55,15 @@ class KvSourceCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   absl::Status OnRequest(const v1::PullKvRequest& request);
   absl::Status OnPull(const v1::PullKvRequest::Pull& pull);
   void End(const grpc::Status& status);
-  void SchedulePump();
+  void SchedulePump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Sender thread: starts the next write if there is something to send and none is under way.
   void Pump();
-  bool NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer& message);
-  void QueueStored(const OutgoingKv::Snapshot& kv);
-  grpc::ByteBuffer MakeFrame(const OutgoingKv::Snapshot& kv, const Range& range);
+  bool NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer& message)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void QueueStored(const OutgoingKv::Snapshot& kv) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  grpc::ByteBuffer MakeFrame(const OutgoingKv::Snapshot& kv, const Range& range)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const KvSourceContext context_;
   grpc::ByteBuffer incoming_;  // of the read under way

@@ -15,8 +15,8 @@ constexpr absl::Duration kRegisterTimeout = absl::Seconds(5);
 
 }  // namespace
 
-Registration::Registration(std::shared_ptr<grpc::Channel> scheduler, v1::RegisterRequest self,
-                           std::function<v1::WorkerStats()> stats)
+Registration::Registration(const std::shared_ptr<grpc::Channel>& scheduler,
+                           v1::RegisterRequest self, std::function<v1::WorkerStats()> stats)
     : stub_(v1::Scheduler::NewStub(scheduler)),
       self_(std::move(self)),
       stats_(std::move(stats)),
@@ -66,7 +66,7 @@ grpc::Status Registration::Stay() {
   {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kRegisterTimeout));
-    const grpc::Status status = stub_->Register(&context, self_, &response);
+    grpc::Status status = stub_->Register(&context, self_, &response);
     if (!status.ok()) return status;
   }
   grpc::ClientContext context;

@@ -19,7 +19,7 @@ namespace tandem {
 class Registration {
  public:
   // `stats` is called on this object's thread for every heartbeat.
-  Registration(std::shared_ptr<grpc::Channel> scheduler, v1::RegisterRequest self,
+  Registration(const std::shared_ptr<grpc::Channel>& scheduler, v1::RegisterRequest self,
                std::function<v1::WorkerStats()> stats);
   ~Registration();
 

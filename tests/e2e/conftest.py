@@ -26,3 +26,12 @@ def model(server) -> str:
 @pytest.fixture(scope="session")
 def client(server) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"http://{server.http}/v1", api_key="none", max_retries=0, timeout=60)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Shows the server's log beside a failure of a test that shares the server."""
+    report = (yield).get_result()
+    shared = item.funcargs.get("server") if hasattr(item, "funcargs") else None
+    if report.failed and shared is not None:
+        report.sections.append(("server log", shared.log_text()[-8000:]))

@@ -9,10 +9,10 @@ template <typename V>
 [[gnu::always_inline]] inline typename V::F Exp(typename V::F x) {
   using F = typename V::F;
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-  const F kRounder = V::Set(12582912.0f);
+  const F rounder = V::Set(12582912.0f);
   const F bounded = V::Min(V::Set(89.0f), V::Max(V::Set(-88.0f), x));
-  const F shifted = V::MulAdd(bounded, V::Set(1.44269504f), kRounder);
-  const F n = V::Sub(shifted, kRounder);
+  const F shifted = V::MulAdd(bounded, V::Set(1.44269504f), rounder);
+  const F n = V::Sub(shifted, rounder);
   // ln 2 in two parts, the first short enough for n times it to be exact.
   F r = V::MulAdd(n, V::Set(-0.693359375f), bounded);
   r = V::MulAdd(n, V::Set(2.12194440e-4f), r);
@@ -26,7 +26,7 @@ template <typename V>
   p = V::Add(V::MulAdd(p, V::Mul(r, r), r), V::Set(1.0f));
 
   // 2^n in two factors, because 2^128 is no float.
-  const auto exponent = V::SubInt(V::BitsOf(shifted), V::BitsOf(kRounder));
+  const auto exponent = V::SubInt(V::BitsOf(shifted), V::BitsOf(rounder));
   const auto half = V::ShiftRightSigned(exponent, 1);
   const auto power = [](auto e) {
     return V::FromBits(V::ShiftLeft(V::AddInt(e, V::SetInt(127)), 23));
