@@ -38,7 +38,7 @@ absl::StatusOr<std::unique_ptr<Ops>> Ops::Create(const OpsOptions& options) {
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ThreadPool> pool,
                    ThreadPool::Create(options.num_threads, options.cpus));
-  return std::make_unique<CpuOps>(isa, std::move(pool));
+  return std::make_unique<CpuOps>(isa, options.quantize_activations, std::move(pool));
 }
 
 }  // namespace tandem

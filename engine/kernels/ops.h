@@ -29,6 +29,9 @@ absl::string_view IsaName(Isa isa);
 
 struct OpsOptions {
   Isa isa = Isa::kAuto;
+  // Packs quantised weights and multiplies them with quantised activations in integer arithmetic:
+  // several times as fast. Off: float32 throughout.
+  bool quantize_activations = true;
   int num_threads = 1;    // the caller's thread included
   std::vector<int> cpus;  // pin thread i to cpus[i % size]; empty: not pinned
 };
@@ -70,6 +73,17 @@ struct RopeTable {
   RopePairs pairs = RopePairs::kHalves;
 };
 
+// How finely MatMul may round its input where it computes with integers: to 8 bits, or to 15 for
+// products whose errors a model amplifies.
+enum class Precision { kLow, kHigh };
+
+// One product of an input with a weight; see Ops::MatMul.
+struct Product {
+  const MatrixView& w;
+  const float* bias = nullptr;  // [w.rows] or null
+  float* out = nullptr;         // [rows, w.rows], not the input
+};
+
 // Not thread-safe: one caller at a time; each call is spread over the pool's threads and returns
 // when done.
 class Ops {
@@ -90,10 +104,16 @@ class Ops {
   virtual void RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows,
                        int64_t cols, float* out) = 0;
 
-  // out[i, n] = sum_k x[i, k] * w[n, k] + bias[n].  x: [rows, w.cols]; bias: [w.rows] or null;
-  // out: [rows, w.rows], does not alias x. Weights of every DType are read as they are stored.
-  virtual void MatMul(const float* x, int64_t rows, const MatrixView& w, const float* bias,
-                      float* out) = 0;
+  // Bytes that Pack writes for `w`; 0 where MatMul reads it best as it is stored.
+  virtual int64_t PackedBytes(const MatrixView& w) const = 0;
+  // Arranges `w` in `out`, [PackedBytes(w)] and 64-byte aligned, as MatMul reads it fastest, and
+  // returns the view of both, which is good as long as they are. Over the pool's threads.
+  virtual MatrixView Pack(const MatrixView& w, uint8_t* out) = 0;
+
+  // For every product: out[i, n] = sum_k x[i, k] * w[n, k] + bias[n].  x: [rows, w.cols]. Stored
+  // weights of every DType are multiplied in float32; packed ones with x rounded per `precision`.
+  virtual void MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
+                      Precision precision) = 0;
 
   // Rotates the heads of row i by its position in place.  x: [positions.size(), num_heads,
   // head_dim]

@@ -56,9 +56,11 @@ void Transformer::AttentionBlock(int layer, const StepInput& input, LayerDone la
 
   ops_.RmsNorm(hidden, weights.attention_norm.data(), config_.norm_epsilon, rows,
                config_.hidden_size, block);
-  ops_.MatMul(block, rows, weights.q, DataOrNull(weights.q_bias), q);
-  ops_.MatMul(block, rows, weights.k, DataOrNull(weights.k_bias), k);
-  ops_.MatMul(block, rows, weights.v, DataOrNull(weights.v_bias), v);
+  ops_.MatMul(block, rows,
+              {{weights.q, DataOrNull(weights.q_bias), q},
+               {weights.k, DataOrNull(weights.k_bias), k},
+               {weights.v, DataOrNull(weights.v_bias), v}},
+              Precision::kHigh);
   NormalizeHeads(weights.q_norm, rows, config_.num_heads, q);
   NormalizeHeads(weights.k_norm, rows, config_.num_kv_heads, k);
   ops_.Rope(rope, input.positions, config_.num_heads, head_dim, q);
@@ -76,7 +78,7 @@ void Transformer::AttentionBlock(int layer, const StepInput& input, LayerDone la
   args.kv = kv;
   ops_.Attention(args, input.sequences);
 
-  ops_.MatMul(attention, rows, weights.o, nullptr, block);
+  ops_.MatMul(attention, rows, {{weights.o, nullptr, block}}, Precision::kHigh);
   if (config_.post_norms) {
     ops_.RmsNorm(block, weights.post_attention_norm.data(), config_.norm_epsilon, rows,
                  config_.hidden_size, block);
@@ -93,10 +95,10 @@ void Transformer::MlpBlock(int layer, int64_t rows) {
 
   ops_.RmsNorm(hidden, weights.mlp_norm.data(), config_.norm_epsilon, rows, config_.hidden_size,
                block);
-  ops_.MatMul(block, rows, weights.gate, nullptr, gate);
-  ops_.MatMul(block, rows, weights.up, nullptr, up);
+  ops_.MatMul(block, rows, {{weights.gate, nullptr, gate}, {weights.up, nullptr, up}},
+              Precision::kLow);
   ops_.GatedActivation(config_.activation, gate, up, rows * config_.intermediate_size, gate);
-  ops_.MatMul(gate, rows, weights.down, nullptr, block);
+  ops_.MatMul(gate, rows, {{weights.down, nullptr, block}}, Precision::kLow);
   if (config_.post_norms) {
     ops_.RmsNorm(block, weights.post_mlp_norm.data(), config_.norm_epsilon, rows,
                  config_.hidden_size, block);
@@ -138,7 +140,7 @@ void Transformer::Logits(const StepInput& input, TakeLogits take_logits) {
     }
     ops_.RmsNorm(wanted, weights_.final_norm.data(), config_.norm_epsilon, rows, hidden_size,
                  wanted);
-    ops_.MatMul(wanted, rows, weights_.head, nullptr, logits);
+    ops_.MatMul(wanted, rows, {{weights_.head, nullptr, logits}}, Precision::kHigh);
     if (config_.final_logit_softcap > 0) {
       ops_.Softcap(config_.final_logit_softcap, rows * vocab_size, logits);
     }

@@ -19,6 +19,10 @@ struct MatrixView {
   int64_t rows = 0;
   int64_t cols = 0;
 
+  // The same weights as Ops::Pack() arranged them; null: only stored.
+  const uint8_t* packed = nullptr;
+  float packed_unit = 1.0f;  // factor of the packed scales, a power of two
+
   explicit operator bool() const { return data != nullptr; }
   int64_t RowBytes() const { return DTypeBytes(dtype, cols); }
   int64_t Bytes() const { return rows * RowBytes(); }

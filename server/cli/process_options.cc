@@ -83,6 +83,7 @@ absl::StatusOr<RunnerOptions> MakeRunnerOptions(const Config& config) {
   RunnerOptions runner;
   runner.model_path = config.model();
   ASSIGN_OR_RETURN(runner.ops.isa, ParseIsa(config.isa()));
+  runner.ops.quantize_activations = config.quantize_activations();
   ASSIGN_OR_RETURN(runner.ops.cpus, ParseCpuList(config.cpus()));
   runner.ops.num_threads = config.threads() > 0       ? static_cast<int>(config.threads())
                            : !runner.ops.cpus.empty() ? static_cast<int>(runner.ops.cpus.size())

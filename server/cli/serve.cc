@@ -33,6 +33,7 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
   add("--threads", instance.threads);
   if (!instance.cpus.empty()) add("--cpus", FormatCpuList(instance.cpus));
   add("--isa", config.isa());
+  add("--quantize-activations", config.quantize_activations());
   add("--parent-pid", getpid());
   add("--host", "127.0.0.1");
   add("--grpc-port", 0);

@@ -14,7 +14,7 @@ namespace {
 
 struct Features {
   bool avx2 = false;    // with FMA and F16C
-  bool avx512 = false;  // F, BW, DQ and VL
+  bool avx512 = false;  // F, BW, DQ, VL and VNNI
 };
 
 #if defined(__x86_64__)
@@ -31,6 +31,7 @@ Features Detect() {
   constexpr uint32_t kFma = 1u << 12, kOsXsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29;
   constexpr uint32_t kAvx2 = 1u << 5;
   constexpr uint32_t kAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
+  constexpr uint32_t kVnni = 1u << 11;
   constexpr uint64_t kYmmState = 0x06, kZmmState = 0xe6;
 
   Features features;
@@ -41,7 +42,8 @@ Features Detect() {
   if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return features;
   const uint64_t saved = SavedState();
   features.avx2 = (ebx & kAvx2) && (saved & kYmmState) == kYmmState;
-  features.avx512 = features.avx2 && (ebx & kAvx512) == kAvx512 && (saved & kZmmState) == kZmmState;
+  features.avx512 = features.avx2 && (ebx & kAvx512) == kAvx512 && (ecx & kVnni) &&
+                    (saved & kZmmState) == kZmmState;
   return features;
 }
 

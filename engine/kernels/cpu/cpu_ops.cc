@@ -4,6 +4,7 @@
 
 #include "engine/core/log.h"
 #include "engine/kernels/cpu/cpu_features.h"
+#include "engine/kernels/cpu/pack_weights.h"
 
 namespace tandem {
 namespace {
@@ -14,6 +15,10 @@ constexpr int64_t kElementsPerTask = 16384;
 // Decoded weights that serve many rows: 256 KiB, a quarter of the smallest L2 that servers have.
 constexpr int64_t kPanelFloats = 64 * 1024;
 constexpr int64_t kMinPanelRows = 8;
+
+// Rows of quantised activations that weights pass at a time: 300 KiB at 1,152 columns, so that they
+// stay in L2.
+constexpr int64_t kRowBlock = 256;
 
 // Rows (queries x heads of a group) of one attention task: enough that fetching and transposing a
 // tile of keys costs little beside using it.
@@ -35,8 +40,13 @@ int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 }  // namespace
 
-CpuOps::CpuOps(Isa isa, std::unique_ptr<ThreadPool> pool)
-    : isa_(isa), kernels_(KernelsOf(isa)), pool_(std::move(pool)), scratch_(pool_->num_threads()) {}
+CpuOps::CpuOps(Isa isa, bool quantize_activations, std::unique_ptr<ThreadPool> pool)
+    : isa_(isa),
+      quantize_activations_(quantize_activations),
+      kernels_(KernelsOf(isa)),
+      pool_(std::move(pool)),
+      scratch_(pool_->num_threads()),
+      panels_(pool_->num_threads()) {}
 
 template <typename Visit>
 void CpuOps::Split(int64_t size, int64_t grain, Visit visit) {
@@ -75,8 +85,88 @@ void CpuOps::RmsNorm(const float* x, const float* weight, float epsilon, int64_t
   });
 }
 
-void CpuOps::MatMul(const float* x, int64_t rows, const MatrixView& w, const float* bias,
-                    float* out) {
+int64_t CpuOps::PackedBytes(const MatrixView& w) const {
+  return quantize_activations_ ? tandem::PackedBytes(w) : 0;
+}
+
+MatrixView CpuOps::Pack(const MatrixView& w, uint8_t* out) {
+  MatrixView packed = w;
+  packed.packed = out;
+  packed.packed_unit = PackedUnit(w);
+  Split(DivideUp(w.rows, kGroupRows), 1, [&](int64_t begin, int64_t count, int) {
+    PackGroups(w, packed.packed_unit, begin, begin + count, out);
+  });
+  return packed;
+}
+
+void CpuOps::MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
+                    Precision precision) {
+  int64_t packed_cols = 0;
+  for (const Product& product : products) {
+    if (product.w.packed == nullptr) {
+      StoredMatMul(x, rows, product);
+    } else {
+      packed_cols = product.w.cols;
+    }
+  }
+  if (packed_cols == 0) return;
+  const int planes = precision == Precision::kHigh ? 2 : 1;
+  Quantize(x, rows, packed_cols, planes);
+  PackedMatMul(rows, products, planes);
+}
+
+void CpuOps::Quantize(const float* x, int64_t rows, int64_t cols, int planes) {
+  const int64_t num_blocks = cols / kQuantBlock;
+  quants_.Reserve(rows * planes * cols);
+  block_scales_.Reserve(rows * num_blocks);
+  Split(rows, DivideUp(kElementsPerTask, cols), [&](int64_t begin, int64_t count, int) {
+    for (int64_t i = begin; i < begin + count; ++i) {
+      kernels_.quantize_row(x + i * cols, cols, planes, quants_.data() + i * planes * cols,
+                            block_scales_.data() + i * num_blocks);
+    }
+  });
+}
+
+void CpuOps::PackedMatMul(int64_t rows, absl::Span<const Product> products, int planes) {
+  int64_t num_groups = 0;
+  for (const Product& product : products) {
+    if (product.w.packed != nullptr) num_groups += DivideUp(product.w.rows, kGroupRows);
+  }
+  // Groups of all products are numbered through.
+  Split(num_groups, 1, [&](int64_t begin, int64_t count, int thread) {
+    int64_t first = 0;  // of this product
+    for (const Product& product : products) {
+      const MatrixView& w = product.w;
+      if (w.packed == nullptr) continue;
+      const int64_t groups = DivideUp(w.rows, kGroupRows);
+      const int64_t from = std::max<int64_t>(begin - first, 0);
+      const int64_t to = std::min(begin + count - first, groups);
+      first += groups;
+      if (from >= to) continue;
+      QuantizedMatMulArgs args;
+      args.planes = planes;
+      args.packed = w.packed;
+      args.unit = w.packed_unit;
+      args.dtype = w.dtype;
+      args.num_weights = w.rows;
+      args.cols = w.cols;
+      args.out_stride = w.rows;
+      args.bias = product.bias;
+      args.panel = &panels_[thread];
+      args.edge = Scratch(thread, kRowBlock * kGroupRows);
+      for (int64_t row = 0; row < rows; row += kRowBlock) {
+        args.num_rows = std::min(kRowBlock, rows - row);
+        args.quants = quants_.data() + row * planes * w.cols;
+        args.scales = block_scales_.data() + row * (w.cols / kQuantBlock);
+        args.out = product.out + row * w.rows;
+        kernels_.quantized_matmul(args, from, to);
+      }
+    }
+  });
+}
+
+void CpuOps::StoredMatMul(const float* x, int64_t rows, const Product& product) {
+  const MatrixView& w = product.w;
   CHECK(w.cols % GetDTypeInfo(w.dtype).block_size == 0) << w.cols << " columns";
   const int64_t padded_cols = DivideUp(w.cols, 16) * 16;
   MatMulArgs shared;
@@ -87,8 +177,8 @@ void CpuOps::MatMul(const float* x, int64_t rows, const MatrixView& w, const flo
   shared.dtype = w.dtype;
   shared.cols = w.cols;
   shared.out_stride = w.rows;
-  shared.bias = bias;
-  shared.out = out;
+  shared.bias = product.bias;
+  shared.out = product.out;
   shared.panel_floats = std::max(kPanelFloats, kMinPanelRows * padded_cols);
   // 16 weight rows are whole register tiles on every instruction set and a cache line of output.
   Split(w.rows, 16, [&](int64_t begin, int64_t count, int thread) {

@@ -13,8 +13,8 @@ namespace tandem {
 
 class CpuOps : public Ops {
  public:
-  // CpuHas(isa) must hold.
-  CpuOps(Isa isa, std::unique_ptr<ThreadPool> pool);
+  // CpuHas(isa) must hold. See OpsOptions.
+  CpuOps(Isa isa, bool quantize_activations, std::unique_ptr<ThreadPool> pool);
 
   Isa isa() const override { return isa_; }
 
@@ -22,8 +22,10 @@ class CpuOps : public Ops {
              float* out) override;
   void RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
                float* out) override;
-  void MatMul(const float* x, int64_t rows, const MatrixView& w, const float* bias,
-              float* out) override;
+  int64_t PackedBytes(const MatrixView& w) const override;
+  MatrixView Pack(const MatrixView& w, uint8_t* out) override;
+  void MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
+              Precision precision) override;
   void Rope(const RopeTable& table, absl::Span<const int> positions, int num_heads, int head_dim,
             float* x) override;
   void StoreKv(const float* k, const float* v, absl::Span<const int64_t> slots,
@@ -40,12 +42,23 @@ class CpuOps : public Ops {
   template <typename Visit>
   void Split(int64_t size, int64_t grain, Visit visit);
   float* Scratch(int thread, int64_t floats);
+  void StoredMatMul(const float* x, int64_t rows, const Product& product);
+  // Fills quants_ and block_scales_ with `planes` of x.
+  void Quantize(const float* x, int64_t rows, int64_t cols, int planes);
+  // All packed products of what was quantised.
+  void PackedMatMul(int64_t rows, absl::Span<const Product> products, int planes);
 
   const Isa isa_;
+  const bool quantize_activations_;
   const KernelTable& kernels_;
   const std::unique_ptr<ThreadPool> pool_;
-  std::vector<AlignedBuffer<float>> scratch_;   // [num_threads]
-  std::vector<AttentionTask> attention_tasks_;  // reused from call to call
+  std::vector<AlignedBuffer<float>> scratch_;  // [num_threads]
+  std::vector<QuantPanel> panels_;             // [num_threads]
+
+  // Reused from call to call.
+  std::vector<AttentionTask> attention_tasks_;
+  AlignedBuffer<int8_t> quants_;            // [rows, planes, cols]
+  AlignedBuffer<BlockScale> block_scales_;  // [rows, cols / 32]
 };
 
 }  // namespace tandem

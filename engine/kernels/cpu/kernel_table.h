@@ -11,6 +11,7 @@
 #include "engine/core/dtype.h"
 #include "engine/core/ids.h"
 #include "engine/core/model_config.h"
+#include "engine/kernels/cpu/packed_weights.h"
 
 namespace tandem {
 
@@ -28,6 +29,25 @@ struct MatMulArgs {
 
   float* panel = nullptr;  // this thread's scratch for decoded weights
   int64_t panel_floats = 0;
+};
+
+// The same with quantised activations and packed weights; see quantized_matmul.h.
+struct QuantizedMatMulArgs {
+  const int8_t* quants = nullptr;      // [num_rows, planes, cols]
+  const BlockScale* scales = nullptr;  // [num_rows, cols / 32]
+  int planes = 1;                      // 1: 8 bits of precision, 2: 15
+  int64_t num_rows = 0;
+  const uint8_t* packed = nullptr;  // the whole weight
+  float unit = 1.0f;
+  DType dtype = DType::kF32;
+  int64_t num_weights = 0;  // rows of the weight
+  int64_t cols = 0;
+  int64_t out_stride = 0;
+  const float* bias = nullptr;  // or null
+  float* out = nullptr;         // [num_rows, out_stride]
+
+  QuantPanel* panel = nullptr;  // this thread's scratch
+  float* edge = nullptr;        // this thread's scratch, [num_rows, 16]
 };
 
 // The heads of one row, rotated in place.
@@ -77,6 +97,11 @@ constexpr int64_t AttentionScratchFloats(int64_t num_rows, int64_t head_dim) {
 struct KernelTable {
   // Rows [begin, end) of the weight; the panel holds at least 8 rows of cols rounded up to 16.
   void (*matmul)(const MatMulArgs& args, int64_t begin, int64_t end);
+  // One row of `cols` activations to quants [planes, cols] and scales [cols / 32].
+  void (*quantize_row)(const float* x, int64_t cols, int planes, int8_t* quants,
+                       BlockScale* scales);
+  // Groups [begin, end) of 16 rows of the weight.
+  void (*quantized_matmul)(const QuantizedMatMulArgs& args, int64_t begin, int64_t end);
   // One row of `cols` weights as floats, times scale.
   void (*embed_row)(DType dtype, const uint8_t* row, int64_t cols, float scale, float* out);
   // One row of `cols`.

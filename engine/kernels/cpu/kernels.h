@@ -5,12 +5,15 @@
 #include "engine/kernels/cpu/elementwise_kernels.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/matmul_kernel.h"
+#include "engine/kernels/cpu/quantized_matmul.h"
 
 namespace tandem {
 
 template <typename V>
 constexpr KernelTable MakeKernelTable() {
   return KernelTable{.matmul = MatMul<V>,
+                     .quantize_row = QuantizeRow<V>,
+                     .quantized_matmul = QuantizedMatMul<V>,
                      .embed_row = EmbedRow<V>,
                      .rms_norm = RmsNorm<V>,
                      .rope = Rope<V>,

@@ -77,14 +77,16 @@ void ReferenceOps::RmsNorm(const float* x, const float* weight, float epsilon, i
   }
 }
 
-void ReferenceOps::MatMul(const float* x, int64_t rows, const MatrixView& w, const float* bias,
-                          float* out) {
-  for (int64_t n = 0; n < w.rows; ++n) {
-    const std::vector<float> weights = DequantizeRow(w, n);
-    for (int64_t i = 0; i < rows; ++i) {
-      double sum = bias ? bias[n] : 0;
-      for (int64_t k = 0; k < w.cols; ++k) sum += double{x[i * w.cols + k]} * weights[k];
-      out[i * w.rows + n] = static_cast<float>(sum);
+void ReferenceOps::MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
+                          Precision) {
+  for (const auto& [w, bias, out] : products) {
+    for (int64_t n = 0; n < w.rows; ++n) {
+      const std::vector<float> weights = DequantizeRow(w, n);
+      for (int64_t i = 0; i < rows; ++i) {
+        double sum = bias ? bias[n] : 0;
+        for (int64_t k = 0; k < w.cols; ++k) sum += double{x[i * w.cols + k]} * weights[k];
+        out[i * w.rows + n] = static_cast<float>(sum);
+      }
     }
   }
 }

@@ -14,8 +14,10 @@ class ReferenceOps : public Ops {
              float* out) override;
   void RmsNorm(const float* x, const float* weight, float epsilon, int64_t rows, int64_t cols,
                float* out) override;
-  void MatMul(const float* x, int64_t rows, const MatrixView& w, const float* bias,
-              float* out) override;
+  int64_t PackedBytes(const MatrixView&) const override { return 0; }
+  MatrixView Pack(const MatrixView& w, uint8_t*) override { return w; }
+  void MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
+              Precision precision) override;
   void Rope(const RopeTable& table, absl::Span<const int> positions, int num_heads, int head_dim,
             float* x) override;
   void StoreKv(const float* k, const float* v, absl::Span<const int64_t> slots,

@@ -24,6 +24,7 @@ struct Avx2Vector {
   static constexpr int kFusedRows = 2;
   static constexpr int kSumRows = 3;
   static constexpr int kSumVectors = 2;
+  static constexpr int kQuantRows = 2;
 
   [[gnu::always_inline]] static F Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   [[gnu::always_inline]] static F Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -83,6 +84,7 @@ struct Avx2Vector {
   [[gnu::always_inline]] static F MulAdd(F a, F b, F c) {
     return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
   }
+  [[gnu::always_inline]] static F FusedMulAdd(F a, F b, F c) { return MulAdd(a, b, c); }
   [[gnu::always_inline]] static F Min(F a, F b) {
     return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
   }
@@ -152,6 +154,44 @@ struct Avx2Vector {
   [[gnu::always_inline]] static F ToFloat(I x) {
     return {_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)};
   }
+  [[gnu::always_inline]] static I RoundToInt(F x) {
+    return {_mm256_cvtps_epi32(x.low), _mm256_cvtps_epi32(x.high)};
+  }
+  [[gnu::always_inline]] static F Abs(F x) {
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return {_mm256_andnot_ps(sign, x.low), _mm256_andnot_ps(sign, x.high)};
+  }
+  [[gnu::always_inline]] static int32_t SumInt(I x) {
+    const __m256i half = _mm256_add_epi32(x.low, x.high);
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+  }
+  [[gnu::always_inline]] static void StoreInt8(int8_t* p, I x) {
+    const __m256i low_bytes = _mm256_set1_epi32(0xff);  // so that packing never saturates
+    const __m256i words = _mm256_packus_epi32(_mm256_and_si256(x.low, low_bytes),
+                                              _mm256_and_si256(x.high, low_bytes));
+    const __m256i in_order = _mm256_permute4x64_epi64(words, 0xd8);
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(p),
+        _mm_packus_epi16(_mm256_castsi256_si128(in_order), _mm256_extracti128_si256(in_order, 1)));
+  }
+
+  struct Quants {
+    __m256i low, high;
+  };
+  [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) {
+    return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p)),
+            _mm256_load_si256(reinterpret_cast<const __m256i*>(p + 32))};
+  }
+  template <int kBits>
+  [[gnu::always_inline]] static I DotQuants(I sums, Quants w, const int8_t* x) {
+    int32_t four;
+    __builtin_memcpy(&four, x, sizeof(four));
+    const __m256i x4 = _mm256_set1_epi32(four);
+    return {DotHalf<kBits>(sums.low, w.low, x4), DotHalf<kBits>(sums.high, w.high, x4)};
+  }
+
   [[gnu::always_inline]] static I BitsOf(F x) {
     return {_mm256_castps_si256(x.low), _mm256_castps_si256(x.high)};
   }
@@ -182,6 +222,19 @@ struct Avx2Vector {
   }
 
  private:
+  // Pairs of products are summed in 16 bits, which 7 bits times 8 do not overflow: an eighth bit
+  // goes on its own.
+  template <int kBits>
+  [[gnu::always_inline]] static __m256i DotHalf(__m256i sums, __m256i w, __m256i x) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    if constexpr (kBits == 8) {
+      const __m256i top_bit = _mm256_set1_epi8(-128);
+      const __m256i top = _mm256_maddubs_epi16(_mm256_and_si256(w, top_bit), x);
+      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(top, ones));
+      w = _mm256_andnot_si256(top_bit, w);
+    }
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), ones));
+  }
   [[gnu::always_inline]] static __m128i LoadBytes(const void* p) {
     return _mm_loadu_si128(static_cast<const __m128i*>(p));
   }

@@ -21,6 +21,7 @@ struct Avx512Vector {
   static constexpr int kFusedRows = 4;
   static constexpr int kSumRows = 4;
   static constexpr int kSumVectors = 4;
+  static constexpr int kQuantRows = 8;
 
   [[gnu::always_inline]] static F Zero() { return _mm512_setzero_ps(); }
   [[gnu::always_inline]] static F Set(float x) { return _mm512_set1_ps(x); }
@@ -61,7 +62,10 @@ struct Avx512Vector {
   [[gnu::always_inline]] static F Sub(F a, F b) { return _mm512_sub_ps(a, b); }
   [[gnu::always_inline]] static F Mul(F a, F b) { return _mm512_mul_ps(a, b); }
   [[gnu::always_inline]] static F Div(F a, F b) { return _mm512_div_ps(a, b); }
+  // Rounds once, or on a machine without the instruction twice.
   [[gnu::always_inline]] static F MulAdd(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  // Rounds once, everywhere.
+  [[gnu::always_inline]] static F FusedMulAdd(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   // b where either is NaN.
   [[gnu::always_inline]] static F Min(F a, F b) { return _mm512_min_ps(a, b); }
   [[gnu::always_inline]] static F Max(F a, F b) { return _mm512_max_ps(a, b); }
@@ -104,6 +108,25 @@ struct Avx512Vector {
     return _mm512_sra_epi32(x, _mm_cvtsi32_si128(n));
   }
   [[gnu::always_inline]] static F ToFloat(I x) { return _mm512_cvtepi32_ps(x); }
+  // To nearest even; anything for what is no int32_t.
+  [[gnu::always_inline]] static I RoundToInt(F x) { return _mm512_cvtps_epi32(x); }
+  [[gnu::always_inline]] static F Abs(F x) { return _mm512_abs_ps(x); }
+  [[gnu::always_inline]] static int32_t SumInt(I x) { return _mm512_reduce_add_epi32(x); }
+  // The low byte of each lane.
+  [[gnu::always_inline]] static void StoreInt8(int8_t* p, I x) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
+  }
+
+  // 64 unsigned bytes of weights, four for each of 16 rows.
+  using Quants = __m512i;
+  [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) { return _mm512_load_si512(p); }
+  // sums[n] + sum_{i < 4} w[4 n + i] * x[i], where quants have kBits.
+  template <int kBits>
+  [[gnu::always_inline]] static I DotQuants(I sums, Quants w, const int8_t* x) {
+    int32_t four;
+    __builtin_memcpy(&four, x, sizeof(four));
+    return _mm512_dpbusd_epi32(sums, w, _mm512_set1_epi32(four));
+  }
   [[gnu::always_inline]] static I BitsOf(F x) { return _mm512_castps_si512(x); }
   [[gnu::always_inline]] static F FromBits(I x) { return _mm512_castsi512_ps(x); }
 

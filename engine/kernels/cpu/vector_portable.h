@@ -19,6 +19,7 @@ struct PortableVector {
   static constexpr int kFusedRows = 2;
   static constexpr int kSumRows = 2;
   static constexpr int kSumVectors = 1;
+  static constexpr int kQuantRows = 1;
 
   [[gnu::always_inline]] static F Zero() { return F{}; }
   [[gnu::always_inline]] static F Set(float x) {
@@ -65,6 +66,10 @@ struct PortableVector {
   [[gnu::always_inline]] static F Mul(F a, F b) { return a * b; }
   [[gnu::always_inline]] static F Div(F a, F b) { return a / b; }
   [[gnu::always_inline]] static F MulAdd(F a, F b, F c) { return a * b + c; }
+  static F FusedMulAdd(F a, F b, F c) {
+    for (int i = 0; i < 16; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+  }
   [[gnu::always_inline]] static F Min(F a, F b) { return a < b ? a : b; }
   [[gnu::always_inline]] static F Max(F a, F b) { return a > b ? a : b; }
   [[gnu::always_inline]] static F SelectLess(F a, F b, F x, F y) { return a < b ? x : y; }
@@ -109,6 +114,37 @@ struct PortableVector {
     __builtin_memcpy(lanes, &x, sizeof(x));
     return Convert<float, F>(lanes);
   }
+  // Adding 1.5 * 2^23 leaves no room for a fraction; for |x| < 2^22.
+  [[gnu::always_inline]] static I RoundToInt(F x) {
+    const F magic = Set(12582912.0f);
+    return SubInt(BitsOf(x + magic), BitsOf(magic));
+  }
+  [[gnu::always_inline]] static F Abs(F x) { return FromBits(BitsOf(x) & 0x7fffffff); }
+  static int32_t SumInt(I x) {
+    uint32_t sum = 0;
+    for (int i = 0; i < 16; ++i) sum += static_cast<uint32_t>(x[i]);
+    return static_cast<int32_t>(sum);
+  }
+  static void StoreInt8(int8_t* p, I x) {
+    for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x[i] & 0xff);
+  }
+
+  struct Quants {
+    const uint8_t* bytes;
+  };
+  [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) { return {p}; }
+  template <int kBits>
+  static I DotQuants(I sums, Quants w, const int8_t* x) {
+    int32_t lanes[16];
+    for (int n = 0; n < 16; ++n) {
+      const uint8_t* four = w.bytes + 4 * n;
+      lanes[n] = four[0] * x[0] + four[1] * x[1] + four[2] * x[2] + four[3] * x[3];
+    }
+    I products;
+    __builtin_memcpy(&products, lanes, sizeof(products));
+    return AddInt(sums, products);
+  }
+
   [[gnu::always_inline]] static I BitsOf(F x) { return reinterpret_cast<I>(x); }
   [[gnu::always_inline]] static F FromBits(I x) { return reinterpret_cast<F>(x); }
 

@@ -31,15 +31,16 @@ TEST_P(BatchInvarianceTest, MatMulOfOneRowEqualsThatRowInAnyBatchOnAnyThreads) {
     std::vector<float> alone(kRows * kWidth);
     const std::unique_ptr<Ops> one_thread = MakeOps(GetParam(), 1);
     for (int64_t i = 0; i < kRows; ++i) {
-      one_thread->MatMul(x.data() + i * cols, 1, w.view, bias.data(), alone.data() + i * kWidth);
+      one_thread->MatMul(x.data() + i * cols, 1, {{w.view, bias.data(), alone.data() + i * kWidth}},
+                         Precision::kLow);
     }
     for (const int num_threads : {1, 2, 3}) {
       const std::unique_ptr<Ops> threaded = MakeOps(GetParam(), num_threads);
       for (const int64_t batch : {1, 2, 3, 4, 5, 6, 7, 12, 67}) {
         std::vector<float> together(kRows * kWidth);
         for (int64_t i = 0; i < kRows; i += batch) {
-          threaded->MatMul(x.data() + i * cols, std::min(batch, kRows - i), w.view, bias.data(),
-                           together.data() + i * kWidth);
+          threaded->MatMul(x.data() + i * cols, std::min(batch, kRows - i),
+                           {{w.view, bias.data(), together.data() + i * kWidth}}, Precision::kLow);
         }
         ASSERT_TRUE(SameBits(alone.data(), together.data(), kRows * kWidth))
             << GetDTypeInfo(dtype).name << " batch=" << batch << " threads=" << num_threads;
@@ -55,9 +56,10 @@ TEST_P(BatchInvarianceTest, MatMulDoesNotShowWhereItsPanelsEnd) {
   const std::vector<float> x = RandomFloats(kRows * kCols, 25);
   std::vector<float> alone(kRows * kWidth), together(kRows * kWidth);
   for (int64_t i = 0; i < kRows; ++i) {
-    ops().MatMul(x.data() + i * kCols, 1, w.view, nullptr, alone.data() + i * kWidth);
+    ops().MatMul(x.data() + i * kCols, 1, {{w.view, nullptr, alone.data() + i * kWidth}},
+                 Precision::kLow);
   }
-  ops().MatMul(x.data(), kRows, w.view, nullptr, together.data());
+  ops().MatMul(x.data(), kRows, {{w.view, nullptr, together.data()}}, Precision::kLow);
   EXPECT_TRUE(SameBits(alone.data(), together.data(), kRows * kWidth));
 }
 
@@ -166,8 +168,8 @@ TEST(IsaAgreementTest, Avx2AndAvx512GiveTheSameBits) {
     const RandomMatrix w(dtype, kWidth, cols, 71);
     const std::vector<float> x = RandomFloats(kRows * cols, 72);
     std::vector<float> a(kRows * kWidth), b(kRows * kWidth);
-    avx2->MatMul(x.data(), kRows, w.view, nullptr, a.data());
-    avx512->MatMul(x.data(), kRows, w.view, nullptr, b.data());
+    avx2->MatMul(x.data(), kRows, {{w.view, nullptr, a.data()}}, Precision::kLow);
+    avx512->MatMul(x.data(), kRows, {{w.view, nullptr, b.data()}}, Precision::kLow);
     EXPECT_TRUE(SameBits(a.data(), b.data(), kRows * kWidth)) << GetDTypeInfo(dtype).name;
   }
   const PagedSequence sequence(2, 40, 16, DType::kF16, 150, 73);

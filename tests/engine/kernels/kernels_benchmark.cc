@@ -47,10 +47,10 @@ void BM_Step(benchmark::State& state, Isa isa, int64_t rows, int64_t logit_rows)
     for (const auto& layer : weights->layers) {
       for (const RandomMatrix* w :
            {&layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down}) {
-        ops->MatMul(x.data(), rows, w->view, nullptr, out.data());
+        ops->MatMul(x.data(), rows, {{w->view, nullptr, out.data()}}, Precision::kLow);
       }
     }
-    ops->MatMul(x.data(), logit_rows, weights->head.view, nullptr, out.data());
+    ops->MatMul(x.data(), logit_rows, {{weights->head.view, nullptr, out.data()}}, Precision::kLow);
   }
   state.SetItemsProcessed(state.iterations() * rows);
 }

@@ -36,8 +36,8 @@ TEST_P(OpsTest, MatMulOfEveryTypeAgreesWithReference) {
         const std::vector<float> x = RandomFloats(rows * cols, 1);
         const std::vector<float> bias = RandomFloats(width, 2);
         std::vector<float> expected(rows * width), actual(rows * width);
-        reference.MatMul(x.data(), rows, w.view, bias.data(), expected.data());
-        ops().MatMul(x.data(), rows, w.view, bias.data(), actual.data());
+        reference.MatMul(x.data(), rows, {{w.view, bias.data(), expected.data()}}, Precision::kLow);
+        ops().MatMul(x.data(), rows, {{w.view, bias.data(), actual.data()}}, Precision::kLow);
         for (int64_t n = 0; n < width; ++n) {
           const std::vector<float> weights = DequantizeRow(w.view, n);
           for (int64_t i = 0; i < rows; ++i) {

@@ -31,6 +31,7 @@ class DefaultModelTest : public testing::Test {
     options.model_path = path;
     options.kv_dtype = DType::kF32;
     options.max_model_len = 256;
+    options.ops.quantize_activations = false;  // the golden numbers are those of float32
     auto runner = ModelRunner::Create(options);
     ASSERT_TRUE(runner.ok()) << runner.status();
     runner_ = std::move(*runner);
