@@ -1,14 +1,10 @@
 // tandem eval: perplexity of a text under a model, with the arithmetic that serving uses.
-#include <unistd.h>
-
+#include <algorithm>
 #include <cmath>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "engine/core/status_macros.h"
@@ -21,16 +17,6 @@
 
 namespace tandem {
 namespace {
-
-absl::StatusOr<std::string> ReadText(const std::string& path) {
-  if (path.empty()) return absl::InvalidArgumentError("--text is required");
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  }
-  return text.str();
-}
 
 struct Evaluation {
   Perplexity perplexity;
@@ -49,7 +35,8 @@ struct Evaluation {
 };
 
 absl::StatusOr<Evaluation> Evaluate(const Config& config) {
-  ASSIGN_OR_RETURN(const std::string text, ReadText(config.text()));
+  if (config.text().empty()) return absl::InvalidArgumentError("--text is required");
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(config.text()));
   ASSIGN_OR_RETURN(RunnerOptions options, MakeRunnerOptions(config));
   ASSIGN_OR_RETURN(const ModelInfo info, LoadModelInfo(config.model(), {}, "", absl::Now()));
   ASSIGN_OR_RETURN(const std::vector<TokenId> tokens,

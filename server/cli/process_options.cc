@@ -13,15 +13,6 @@
 namespace tandem {
 namespace {
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  }
-  return text.str();
-}
-
 absl::StatusOr<Role> ParseRole(const std::string& role) {
   if (role == "prefill") return Role::kPrefill;
   if (role == "decode") return Role::kDecode;
@@ -30,6 +21,15 @@ absl::StatusOr<Role> ParseRole(const std::string& role) {
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream text;
+  if (!file || !(text << file.rdbuf())) {
+    return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  }
+  return text.str();
+}
 
 absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");

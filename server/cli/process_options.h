@@ -1,12 +1,17 @@
 // Config -> the plain structs that the processes are made from.
 #pragma once
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "proto/config.pb.h"
 #include "server/gateway/gateway.h"
 #include "server/worker/worker.h"
 
 namespace tandem {
+
+// The bytes of the file. NOT_FOUND names one that cannot be read.
+absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 // All but the scheduler's channel. NOT_FOUND names a chat template file that cannot be read.
 absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config);
