@@ -78,7 +78,7 @@ void Transformer::AttentionBlock(int layer, const StepInput& input, LayerDone la
   args.kv = kv;
   ops_.Attention(args, input.sequences);
 
-  ops_.MatMul(attention, rows, {{weights.o, nullptr, block}}, Precision::kHigh);
+  ops_.MatMul(attention, rows, {{weights.o, nullptr, block}}, Precision::kLow);
   if (config_.post_norms) {
     ops_.RmsNorm(block, weights.post_attention_norm.data(), config_.norm_epsilon, rows,
                  config_.hidden_size, block);
@@ -140,7 +140,7 @@ void Transformer::Logits(const StepInput& input, TakeLogits take_logits) {
     }
     ops_.RmsNorm(wanted, weights_.final_norm.data(), config_.norm_epsilon, rows, hidden_size,
                  wanted);
-    ops_.MatMul(wanted, rows, {{weights_.head, nullptr, logits}}, Precision::kHigh);
+    ops_.MatMul(wanted, rows, {{weights_.head, nullptr, logits}}, Precision::kLow);
     if (config_.final_logit_softcap > 0) {
       ops_.Softcap(config_.final_logit_softcap, rows * vocab_size, logits);
     }

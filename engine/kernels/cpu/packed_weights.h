@@ -33,13 +33,13 @@ struct PackedFormat {
   }
 };
 
-// Blocks that are expanded at a time: 8 KiB of quants and 2 KiB of scales stay in L1 while all rows
-// of activations pass.
+// Blocks that are expanded at a time: 8 (or 16) KiB of quants and 2 KiB of scales stay in L1 while
+// all rows of activations pass.
 inline constexpr int kPanelBlocks = 16;
 
 // Expanded blocks of one group; scales and minimums as floats.
 struct QuantPanel {
-  alignas(64) uint8_t quants[kPanelBlocks][8][64];
+  alignas(64) uint8_t quants[2][kPanelBlocks][8][64];  // the second half: see kQuantParts
   alignas(64) float scales[kPanelBlocks][2][kGroupRows];
   alignas(64) float mins[kPanelBlocks][kGroupRows];
 };

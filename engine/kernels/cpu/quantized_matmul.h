@@ -56,48 +56,155 @@ void QuantizeRow(const float* x, int64_t cols, int planes, int8_t* quants, Block
   }
 }
 
-// Takes packed blocks apart; `unit` multiplies scales and minimums.
+// How far ahead few rows ask for weights: memory answers after about 100 ns, in which a core that
+// reads 20 GB/s takes 2 KiB.
+inline constexpr int kPrefetchBytes = 2048;
+
+// Parts that the quants of a format are multiplied in: where products of 8 bits with 8 bits would
+// overflow V's sums, upper and lower halves go apart.
 template <typename V, PackedFormat kFormat>
-void Expand(const uint8_t* packed, int num_blocks, float unit, QuantPanel& panel) {
-  const typename V::F units = V::Set(unit);
-  for (int b = 0; b < num_blocks; ++b, packed += kFormat.BlockBytes()) {
-    uint8_t* out = panel.quants[b][0];
-    if constexpr (kFormat.bits == 8) {
-      __builtin_memcpy(out, packed, kGroupBytes);
+inline constexpr int kQuantParts = kFormat.bits == 8 && V::kSplitsBytes ? 2 : 1;
+
+// Register j < 8 of part `part` of the quants of one packed block: columns 4 j .. 4 j + 3 of 16
+// rows, a byte each.
+template <typename V, PackedFormat kFormat>
+[[gnu::always_inline]] inline typename V::Quants UnpackQuants(const uint8_t* packed, int part,
+                                                              int j) {
+  if constexpr (kFormat.bits == 8) {
+    const auto bytes = V::LoadQuants(packed + j * 64);
+    if constexpr (kQuantParts<V, kFormat> == 1) return bytes;
+    return V::QuantBits(bytes, part == 0 ? 4 : 0, 4);
+  } else {
+    const auto low = V::QuantBits(V::LoadQuants(packed + j % 4 * 64), j / 4 * 4, 4);
+    constexpr int kHighBits = kFormat.bits - 4;
+    if constexpr (kHighBits == 0) {
+      return low;
     } else {
-      for (int t = 0; t < 256; ++t) {
-        out[t] = packed[t] & 15;
-        out[256 + t] = packed[t] >> 4;
-      }
-      constexpr int kHighBits = kFormat.bits - 4;
-      if constexpr (kHighBits > 0) {
-        constexpr int kRegisters = 8 / kHighBits;  // that one plane of 64 bytes serves
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; ++j) {
-          const uint8_t* plane = packed + 256 + j / kRegisters * 64;
-          const int shift = j % kRegisters * kHighBits;
-          for (int t = 0; t < 64; ++t) {
-            out[j * 64 + t] |= (plane[t] >> shift & ((1 << kHighBits) - 1)) << 4;
-          }
-        }
-      }
-    }
-    const uint16_t* halves = reinterpret_cast<const uint16_t*>(packed + kFormat.QuantBytes());
-    V::Store(panel.scales[b][0], V::Mul(V::LoadHalf(halves), units));
-    if constexpr (kFormat.sub_block == 16) {
-      V::Store(panel.scales[b][1], V::Mul(V::LoadHalf(halves + 16), units));
-    }
-    if constexpr (kFormat.has_min) {
-      V::Store(panel.mins[b], V::Mul(V::LoadHalf(halves + 16), units));
+      constexpr int kRegisters = 8 / kHighBits;  // that one plane of 64 bytes serves
+      const auto plane = V::LoadQuants(packed + 256 + j / kRegisters * 64);
+      return V::AddHighBits(low, V::QuantBits(plane, j % kRegisters * kHighBits, kHighBits));
     }
   }
 }
 
-// Blocks [block, block + num_blocks) of kX rows of x, from row `row`, with an expanded panel: added
-// to `out`, [kX][out_stride], of which 16 columns are the group's. The first block begins at 0.
-template <typename V, PackedFormat kFormat, int kPlanes, int kX>
+// Scales and minimums of one packed block, 16 rows side by side.
+template <typename V, PackedFormat kFormat>
+struct PackedScales {
+  [[gnu::always_inline]] static typename V::F Scales(const uint8_t* packed, int half,
+                                                     typename V::F unit) {
+    return V::Mul(V::LoadHalf(Halves(packed) + half * kGroupRows), unit);
+  }
+  [[gnu::always_inline]] static typename V::F Mins(const uint8_t* packed, typename V::F unit) {
+    return V::Mul(V::LoadHalf(Halves(packed) + kQuantBlock / kFormat.sub_block * kGroupRows), unit);
+  }
+
+ private:
+  [[gnu::always_inline]] static const uint16_t* Halves(const uint8_t* packed) {
+    return reinterpret_cast<const uint16_t*>(packed + kFormat.QuantBytes());
+  }
+};
+
+// Takes packed blocks apart; `unit` multiplies scales and minimums.
+template <typename V, PackedFormat kFormat>
+void Expand(const uint8_t* packed, int num_blocks, float unit, QuantPanel& panel) {
+  using Scales = PackedScales<V, kFormat>;
+  const typename V::F units = V::Set(unit);
+  for (int b = 0; b < num_blocks; ++b, packed += kFormat.BlockBytes()) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8 * kQuantParts<V, kFormat>; ++i) {
+      V::StoreQuants(panel.quants[i / 8][b][i % 8], UnpackQuants<V, kFormat>(packed, i / 8, i % 8));
+    }
+    V::Store(panel.scales[b][0], Scales::Scales(packed, 0, units));
+    if constexpr (kFormat.sub_block == 16) {
+      V::Store(panel.scales[b][1], Scales::Scales(packed, 1, units));
+    }
+    if constexpr (kFormat.has_min) V::Store(panel.mins[b], Scales::Mins(packed, units));
+  }
+}
+
+// Blocks of one group as the products read them: from a panel that serves many rows...
+template <typename V, PackedFormat kFormat>
+struct PanelBlocks {
+  const QuantPanel& panel;
+
+  [[gnu::always_inline]] void Prefetch(int) const {}
+  [[gnu::always_inline]] typename V::Quants Quants(int b, int part, int j) const {
+    return V::LoadQuants(panel.quants[part][b][j]);
+  }
+  [[gnu::always_inline]] typename V::F Scales(int b, int half) const {
+    return V::Load(panel.scales[b][half]);
+  }
+  [[gnu::always_inline]] typename V::F Mins(int b) const { return V::Load(panel.mins[b]); }
+};
+
+// ... or as they are packed, which spares few rows the way through memory.
+template <typename V, PackedFormat kFormat>
+struct PackedBlocks {
+  const uint8_t* packed;
+  typename V::F unit;
+
+  [[gnu::always_inline]] const uint8_t* Block(int b) const {
+    return packed + b * kFormat.BlockBytes();
+  }
+  // Few rows wait for memory: asks for what is read kPrefetchBytes later, of the next group too.
+  [[gnu::always_inline]] void Prefetch(int b) const {
+    for (int line = 0; line < kFormat.BlockBytes(); line += 64) {
+      __builtin_prefetch(Block(b) + kPrefetchBytes + line);
+    }
+  }
+  [[gnu::always_inline]] typename V::Quants Quants(int b, int part, int j) const {
+    return UnpackQuants<V, kFormat>(Block(b), part, j);
+  }
+  [[gnu::always_inline]] typename V::F Scales(int b, int half) const {
+    return PackedScales<V, kFormat>::Scales(Block(b), half, unit);
+  }
+  [[gnu::always_inline]] typename V::F Mins(int b) const {
+    return PackedScales<V, kFormat>::Mins(Block(b), unit);
+  }
+};
+
+// Integer products of kRegisters registers of block b, from `first` on, with kX rows of
+// activations: added to sums[i], part by part. Runs of QuantRun products fit the type they are
+// summed in.
+template <typename V, PackedFormat kFormat, int kRegisters, int kX, typename Blocks>
+[[gnu::always_inline]] inline void AddProducts(const Blocks& blocks, int b, int first,
+                                               const int8_t* x, int64_t x_stride,
+                                               typename V::I (&sums)[kX]) {
+  constexpr int kParts = kQuantParts<V, kFormat>;
+  constexpr int kBits = kFormat.bits / kParts;
+  constexpr int kRun = V::QuantRun(kBits) < kRegisters ? V::QuantRun(kBits) : kRegisters;
+#pragma GCC unroll 8
+  for (int run = 0; run < kRegisters; run += kRun) {
+    typename V::QuantSums run_sums[kX][kParts];
+#pragma GCC unroll 8
+    for (int j = run; j < run + kRun; ++j) {
+#pragma GCC unroll 2
+      for (int part = 0; part < kParts; ++part) {
+        const typename V::Quants w = blocks.Quants(b, part, first + j);
+#pragma GCC unroll 8
+        for (int i = 0; i < kX; ++i) {
+          const auto before = j == run ? V::NoSums() : run_sums[i][part];
+          run_sums[i][part] = V::DotQuants(before, w, x + i * x_stride + (first + j) * 4);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kX; ++i) {
+      if constexpr (kParts == 1) {
+        sums[i] = V::AddSums(sums[i], run_sums[i][0]);
+      } else {
+        const auto upper = V::AddSums(V::SetInt(0), run_sums[i][0]);
+        sums[i] = V::AddSums(V::AddInt(sums[i], V::ShiftLeft(upper, kBits)), run_sums[i][1]);
+      }
+    }
+  }
+}
+
+// num_blocks blocks of kX rows of x, from row `row`, beginning with block `block` of a row: added
+// to `out`, [kX][out_stride], of which 16 columns are the group's. Block 0 begins at 0.
+template <typename V, PackedFormat kFormat, int kPlanes, int kX, typename Blocks>
 void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, int64_t block, int num_blocks,
-                   float* out) {
+                   const Blocks& blocks, float* out) {
   using F = typename V::F;
   using I = typename V::I;
   constexpr int kRegisters = kFormat.sub_block / 4;  // of quants that share a scale
@@ -106,49 +213,33 @@ void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, int64_t block, 
   for (int i = 0; i < kX; ++i) {
     totals[i] = block == 0 ? V::Zero() : V::Load(out + i * args.out_stride);
   }
-  const QuantPanel& panel = *args.panel;
   const int64_t num_all = args.cols / kQuantBlock;
-  const int64_t row_bytes = args.cols * kPlanes;
-  const int8_t* x = args.quants + row * row_bytes + block * kQuantBlock;
+  const int8_t* x = args.quants + row * args.cols * kPlanes + block * kQuantBlock;
   const BlockScale* x_scales = args.scales + row * num_all + block;
   for (int b = 0; b < num_blocks; ++b, x += kQuantBlock, ++x_scales) {
+    blocks.Prefetch(b);
 #pragma GCC unroll 2
     for (int half = 0; half < kQuantBlock / kFormat.sub_block; ++half) {
-      I sums[kX], lower[kX];
+      I sums[kX * kPlanes];  // of row i: the upper plane, then the lower one
 #pragma GCC unroll 8
       for (int i = 0; i < kX; ++i) {
         const BlockScale& scale = x_scales[i * num_all];
         const int sum = kFormat.sub_block == 32 ? scale.sums[0] + scale.sums[1] : scale.sums[half];
-        const I start = kFormat.has_min ? V::SetInt(0) : V::SetInt(-kFormat.zero * sum);
-        if constexpr (kPlanes == 2) {
-          sums[i] = V::SetInt(0);
-          lower[i] = start;
-        } else {
-          sums[i] = start;
-        }
+        sums[i * kPlanes] = V::SetInt(0);
+        sums[i * kPlanes + kPlanes - 1] = V::SetInt(kFormat.has_min ? 0 : -kFormat.zero * sum);
       }
-#pragma GCC unroll 8
-      for (int j = half * kRegisters; j < (half + 1) * kRegisters; ++j) {
-        const typename V::Quants w = V::LoadQuants(panel.quants[b][j]);
-#pragma GCC unroll 8
-        for (int i = 0; i < kX; ++i) {
-          const int8_t* four = x + i * row_bytes + j * 4;
-          sums[i] = V::template DotQuants<kFormat.bits>(sums[i], w, four);
-          if constexpr (kPlanes == 2) {
-            lower[i] = V::template DotQuants<kFormat.bits>(lower[i], w, four + args.cols);
-          }
-        }
-      }
-      const F w_scales = V::Load(panel.scales[b][half]);
+      AddProducts<V, kFormat, kRegisters>(blocks, b, half * kRegisters, x, args.cols, sums);
+      const F w_scales = blocks.Scales(b, half);
 #pragma GCC unroll 8
       for (int i = 0; i < kX; ++i) {
-        if constexpr (kPlanes == 2) sums[i] = V::AddInt(V::ShiftLeft(sums[i], 7), lower[i]);
+        I sum = sums[i * kPlanes];
+        if constexpr (kPlanes == 2) sum = V::AddInt(V::ShiftLeft(sum, 7), sums[i * kPlanes + 1]);
         const F scale = V::Mul(w_scales, V::Set(x_scales[i * num_all].scale));
-        totals[i] = V::FusedMulAdd(V::ToFloat(sums[i]), scale, totals[i]);
+        totals[i] = V::FusedMulAdd(V::ToFloat(sum), scale, totals[i]);
       }
     }
     if constexpr (kFormat.has_min) {
-      const F mins = V::Load(panel.mins[b]);
+      const F mins = blocks.Mins(b);
 #pragma GCC unroll 8
       for (int i = 0; i < kX; ++i) {
         totals[i] = V::FusedMulAdd(mins, V::Set(x_scales[i * num_all].scaled_sum), totals[i]);
@@ -159,35 +250,51 @@ void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, int64_t block, 
   for (int i = 0; i < kX; ++i) V::Store(out + i * args.out_stride, totals[i]);
 }
 
+// Rows of x that one tile takes: as many as keep their sums in registers.
+template <typename V, PackedFormat kFormat, int kPlanes>
+inline constexpr int kTileRows = V::kQuantChains / kPlanes / kQuantParts<V, kFormat>;
+
+// All rows of x, kMaxX at a time, the rest in one smaller tile; see QuantizedTile.
+template <typename V, PackedFormat kFormat, int kPlanes, typename Blocks>
+void QuantizedRows(const QuantizedMatMulArgs& args, int64_t block, int num_blocks,
+                   const Blocks& blocks, float* out) {
+  constexpr int kMaxX = kTileRows<V, kFormat, kPlanes>;
+  const auto tile = [&]<int kX>(int64_t row) {
+    QuantizedTile<V, kFormat, kPlanes, kX>(args, row, block, num_blocks, blocks,
+                                           out + row * args.out_stride);
+  };
+  int64_t row = 0;
+  for (; row + kMaxX <= args.num_rows; row += kMaxX) tile.template operator()<kMaxX>(row);
+  const auto rest = [&]<int kX>() {
+    if constexpr (kX < kMaxX) {
+      if (args.num_rows - row == kX) tile.template operator()<kX>(row);
+    }
+  };
+  rest.template operator()<1>();
+  rest.template operator()<2>();
+  rest.template operator()<3>();
+  rest.template operator()<4>();
+  rest.template operator()<5>();
+  rest.template operator()<6>();
+  rest.template operator()<7>();
+  static_assert(kMaxX <= 8);
+}
+
 // All rows of x with one group of weights.
 template <typename V, PackedFormat kFormat, int kPlanes>
 void QuantizedGroup(const QuantizedMatMulArgs& args, int64_t group, float* out) {
-  constexpr int kX = V::kQuantRows;
   const int64_t num_all = args.cols / kQuantBlock;
   const uint8_t* packed = args.packed + group * num_all * kFormat.BlockBytes();
+  if (args.num_rows <= kTileRows<V, kFormat, kPlanes>) {
+    const PackedBlocks<V, kFormat> blocks{packed, V::Set(args.unit)};
+    return QuantizedRows<V, kFormat, kPlanes>(args, 0, static_cast<int>(num_all), blocks, out);
+  }
   for (int64_t block = 0; block < num_all; block += kPanelBlocks) {
     const int num_blocks =
         num_all - block < kPanelBlocks ? static_cast<int>(num_all - block) : kPanelBlocks;
     Expand<V, kFormat>(packed + block * kFormat.BlockBytes(), num_blocks, args.unit, *args.panel);
-    const auto tile = [&]<int kRows>(int64_t row) {
-      QuantizedTile<V, kFormat, kPlanes, kRows>(args, row, block, num_blocks,
-                                                out + row * args.out_stride);
-    };
-    int64_t row = 0;
-    for (; row + kX <= args.num_rows; row += kX) tile.template operator()<kX>(row);
-    const auto rest = [&]<int kRows>() {
-      if constexpr (kRows < kX) {
-        if (args.num_rows - row == kRows) tile.template operator()<kRows>(row);
-      }
-    };
-    rest.template operator()<1>();
-    rest.template operator()<2>();
-    rest.template operator()<3>();
-    rest.template operator()<4>();
-    rest.template operator()<5>();
-    rest.template operator()<6>();
-    rest.template operator()<7>();
-    static_assert(kX <= 8);
+    const PanelBlocks<V, kFormat> blocks{*args.panel};
+    QuantizedRows<V, kFormat, kPlanes>(args, block, num_blocks, blocks, out);
   }
 }
 

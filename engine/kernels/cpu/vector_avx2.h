@@ -24,7 +24,7 @@ struct Avx2Vector {
   static constexpr int kFusedRows = 2;
   static constexpr int kSumRows = 3;
   static constexpr int kSumVectors = 2;
-  static constexpr int kQuantRows = 2;
+  static constexpr int kQuantChains = 4;
 
   [[gnu::always_inline]] static F Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   [[gnu::always_inline]] static F Set(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -181,15 +181,45 @@ struct Avx2Vector {
     __m256i low, high;
   };
   [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) {
-    return {_mm256_load_si256(reinterpret_cast<const __m256i*>(p)),
-            _mm256_load_si256(reinterpret_cast<const __m256i*>(p + 32))};
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32))};
   }
-  template <int kBits>
-  [[gnu::always_inline]] static I DotQuants(I sums, Quants w, const int8_t* x) {
+  [[gnu::always_inline]] static void StoreQuants(uint8_t* p, Quants w) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), w.low);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 32), w.high);
+  }
+  [[gnu::always_inline]] static Quants QuantBits(Quants w, int shift, int num_bits) {
+    const __m256i mask = _mm256_set1_epi8(static_cast<char>((1 << num_bits) - 1));
+    if (shift > 0) w = {_mm256_srli_epi16(w.low, shift), _mm256_srli_epi16(w.high, shift)};
+    return {_mm256_and_si256(w.low, mask), _mm256_and_si256(w.high, mask)};
+  }
+  [[gnu::always_inline]] static Quants AddHighBits(Quants low, Quants high) {
+    return {_mm256_or_si256(low.low, _mm256_slli_epi16(high.low, 4)),
+            _mm256_or_si256(low.high, _mm256_slli_epi16(high.high, 4))};
+  }
+  // Sums of pairs of products, in 16 bits: two products of 7 bits with 8 fit, 16 of 4 bits with 8.
+  static constexpr bool kSplitsBytes = true;
+  struct QuantSums {
+    __m256i low, high;
+  };
+  static constexpr int QuantRun(int bits) { return 1 << (7 - bits); }
+  [[gnu::always_inline]] static QuantSums NoSums() {
+    return {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  }
+  [[gnu::always_inline]] static QuantSums DotQuants(QuantSums sums, Quants w, const int8_t* x) {
     int32_t four;
     __builtin_memcpy(&four, x, sizeof(four));
     const __m256i x4 = _mm256_set1_epi32(four);
-    return {DotHalf<kBits>(sums.low, w.low, x4), DotHalf<kBits>(sums.high, w.high, x4)};
+    sums = {_mm256_add_epi16(sums.low, _mm256_maddubs_epi16(w.low, x4)),
+            _mm256_add_epi16(sums.high, _mm256_maddubs_epi16(w.high, x4))};
+    // gcc would put all products of a block off until it adds them, and spill them till then.
+    asm("" : "+x"(sums.low), "+x"(sums.high));
+    return sums;
+  }
+  [[gnu::always_inline]] static I AddSums(I total, QuantSums sums) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    return {_mm256_add_epi32(total.low, _mm256_madd_epi16(sums.low, ones)),
+            _mm256_add_epi32(total.high, _mm256_madd_epi16(sums.high, ones))};
   }
 
   [[gnu::always_inline]] static I BitsOf(F x) {
@@ -222,19 +252,6 @@ struct Avx2Vector {
   }
 
  private:
-  // Pairs of products are summed in 16 bits, which 7 bits times 8 do not overflow: an eighth bit
-  // goes on its own.
-  template <int kBits>
-  [[gnu::always_inline]] static __m256i DotHalf(__m256i sums, __m256i w, __m256i x) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    if constexpr (kBits == 8) {
-      const __m256i top_bit = _mm256_set1_epi8(-128);
-      const __m256i top = _mm256_maddubs_epi16(_mm256_and_si256(w, top_bit), x);
-      sums = _mm256_add_epi32(sums, _mm256_madd_epi16(top, ones));
-      w = _mm256_andnot_si256(top_bit, w);
-    }
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), ones));
-  }
   [[gnu::always_inline]] static __m128i LoadBytes(const void* p) {
     return _mm_loadu_si128(static_cast<const __m128i*>(p));
   }

@@ -21,7 +21,7 @@ struct Avx512Vector {
   static constexpr int kFusedRows = 4;
   static constexpr int kSumRows = 4;
   static constexpr int kSumVectors = 4;
-  static constexpr int kQuantRows = 8;
+  static constexpr int kQuantChains = 8;
 
   [[gnu::always_inline]] static F Zero() { return _mm512_setzero_ps(); }
   [[gnu::always_inline]] static F Set(float x) { return _mm512_set1_ps(x); }
@@ -117,15 +117,36 @@ struct Avx512Vector {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(x));
   }
 
-  // 64 unsigned bytes of weights, four for each of 16 rows.
+  // Quants of packed weights: 64 unsigned bytes, four for each of 16 rows.
   using Quants = __m512i;
-  [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) { return _mm512_load_si512(p); }
-  // sums[n] + sum_{i < 4} w[4 n + i] * x[i], where quants have kBits.
-  template <int kBits>
-  [[gnu::always_inline]] static I DotQuants(I sums, Quants w, const int8_t* x) {
+  [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) {
+    return _mm512_loadu_si512(p);
+  }
+  [[gnu::always_inline]] static void StoreQuants(uint8_t* p, Quants w) {
+    _mm512_storeu_si512(p, w);
+  }
+  static constexpr bool kSplitsBytes = false;
+  // The num_bits < 8 bits of each byte from bit `shift` on.
+  [[gnu::always_inline]] static Quants QuantBits(Quants w, int shift, int num_bits) {
+    const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << num_bits) - 1));
+    return _mm512_and_si512(shift > 0 ? _mm512_srli_epi16(w, shift) : w, mask);
+  }
+  // low | high << 4, for bytes below 16.
+  [[gnu::always_inline]] static Quants AddHighBits(Quants low, Quants high) {
+    return _mm512_or_si512(low, _mm512_slli_epi16(high, 4));
+  }
+  // Sums of QuantRun products of quants with activations, of 16 rows.
+  using QuantSums = I;
+  static constexpr int QuantRun(int bits) { return 8; }
+  [[gnu::always_inline]] static QuantSums NoSums() { return _mm512_setzero_si512(); }
+  // sums[n] + sum_{i < 4} w[4 n + i] * x[i].
+  [[gnu::always_inline]] static QuantSums DotQuants(QuantSums sums, Quants w, const int8_t* x) {
     int32_t four;
     __builtin_memcpy(&four, x, sizeof(four));
     return _mm512_dpbusd_epi32(sums, w, _mm512_set1_epi32(four));
+  }
+  [[gnu::always_inline]] static I AddSums(I total, QuantSums sums) {
+    return _mm512_add_epi32(total, sums);
   }
   [[gnu::always_inline]] static I BitsOf(F x) { return _mm512_castps_si512(x); }
   [[gnu::always_inline]] static F FromBits(I x) { return _mm512_castsi512_ps(x); }

@@ -19,7 +19,7 @@ struct PortableVector {
   static constexpr int kFusedRows = 2;
   static constexpr int kSumRows = 2;
   static constexpr int kSumVectors = 1;
-  static constexpr int kQuantRows = 1;
+  static constexpr int kQuantChains = 2;
 
   [[gnu::always_inline]] static F Zero() { return F{}; }
   [[gnu::always_inline]] static F Set(float x) {
@@ -129,21 +129,35 @@ struct PortableVector {
     for (int i = 0; i < 16; ++i) p[i] = static_cast<int8_t>(x[i] & 0xff);
   }
 
-  struct Quants {
-    const uint8_t* bytes;
-  };
-  [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) { return {p}; }
-  template <int kBits>
-  static I DotQuants(I sums, Quants w, const int8_t* x) {
+  using Quants [[gnu::vector_size(64)]] = uint8_t;
+  [[gnu::always_inline]] static Quants LoadQuants(const uint8_t* p) {
+    Quants w;
+    __builtin_memcpy(&w, p, sizeof(w));
+    return w;
+  }
+  [[gnu::always_inline]] static void StoreQuants(uint8_t* p, Quants w) {
+    __builtin_memcpy(p, &w, sizeof(w));
+  }
+  static constexpr bool kSplitsBytes = false;
+  [[gnu::always_inline]] static Quants QuantBits(Quants w, int shift, int num_bits) {
+    return w >> static_cast<uint8_t>(shift) & static_cast<uint8_t>((1 << num_bits) - 1);
+  }
+  [[gnu::always_inline]] static Quants AddHighBits(Quants low, Quants high) {
+    return low | high << 4;
+  }
+  using QuantSums = I;
+  static constexpr int QuantRun(int bits) { return 8; }
+  [[gnu::always_inline]] static QuantSums NoSums() { return SetInt(0); }
+  static QuantSums DotQuants(QuantSums sums, Quants w, const int8_t* x) {
     int32_t lanes[16];
     for (int n = 0; n < 16; ++n) {
-      const uint8_t* four = w.bytes + 4 * n;
-      lanes[n] = four[0] * x[0] + four[1] * x[1] + four[2] * x[2] + four[3] * x[3];
+      lanes[n] = w[4 * n] * x[0] + w[4 * n + 1] * x[1] + w[4 * n + 2] * x[2] + w[4 * n + 3] * x[3];
     }
     I products;
     __builtin_memcpy(&products, lanes, sizeof(products));
     return AddInt(sums, products);
   }
+  [[gnu::always_inline]] static I AddSums(I total, QuantSums sums) { return AddInt(total, sums); }
 
   [[gnu::always_inline]] static I BitsOf(F x) { return reinterpret_cast<I>(x); }
   [[gnu::always_inline]] static F FromBits(I x) { return reinterpret_cast<F>(x); }

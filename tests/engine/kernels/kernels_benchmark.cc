@@ -14,19 +14,37 @@
 namespace tandem {
 namespace {
 
-struct Layer {
-  RandomMatrix q{DType::kQ4_1, 576, 576, 1}, k{DType::kQ4_1, 192, 576, 2};
-  RandomMatrix v{DType::kQ4_1, 192, 576, 3}, o{DType::kQ4_1, 576, 576, 4};
-  RandomMatrix gate{DType::kQ4_1, 1536, 576, 5}, up{DType::kQ4_1, 1536, 576, 6};
-  RandomMatrix down{DType::kQ4_1, 576, 1536, 7};
-};
+// Weights of one model as an engine holds them: packed where `ops` packs.
+class Weights {
+ public:
+  static constexpr int kLayers = 30;
 
-struct Weights {
-  std::vector<std::unique_ptr<Layer>> layers;
-  RandomMatrix head{DType::kQ8_0, 49152, 576, 8};
-  Weights() {
-    for (int i = 0; i < 30; ++i) layers.push_back(std::make_unique<Layer>());
+  explicit Weights(Ops& ops) {
+    for (uint32_t i = 0; i < kLayers; ++i) {
+      Add(ops, DType::kQ4_1, 576, 576, i), Add(ops, DType::kQ4_1, 192, 576, i);
+      Add(ops, DType::kQ4_1, 192, 576, i), Add(ops, DType::kQ4_1, 576, 576, i);
+      Add(ops, DType::kQ4_1, 1536, 576, i), Add(ops, DType::kQ4_1, 1536, 576, i);
+      Add(ops, DType::kQ4_1, 576, 1536, i);
+    }
+    Add(ops, DType::kQ8_0, 49152, 576, 8);
   }
+
+  // The matrices of layer i: q, k, v, o, gate, up, down.
+  const MatrixView* Layer(int i) const { return &views_[i * 7]; }
+  const MatrixView& head() const { return views_.back(); }
+
+ private:
+  void Add(Ops& ops, DType dtype, int64_t rows, int64_t cols, uint32_t seed) {
+    matrices_.push_back(std::make_unique<RandomMatrix>(dtype, rows, cols, seed));
+    const MatrixView& stored = matrices_.back()->view;
+    const int64_t bytes = ops.PackedBytes(stored);
+    packed_.emplace_back(bytes);
+    views_.push_back(bytes > 0 ? ops.Pack(stored, packed_.back().data()) : stored);
+  }
+
+  std::vector<std::unique_ptr<RandomMatrix>> matrices_;
+  std::vector<AlignedBuffer<uint8_t>> packed_;
+  std::vector<MatrixView> views_;
 };
 
 std::unique_ptr<Ops> MakeOps(benchmark::State& state, Isa isa, int num_threads) {
@@ -40,17 +58,24 @@ std::unique_ptr<Ops> MakeOps(benchmark::State& state, Isa isa, int num_threads) 
 void BM_Step(benchmark::State& state, Isa isa, int64_t rows, int64_t logit_rows) {
   const std::unique_ptr<Ops> ops = MakeOps(state, isa, static_cast<int>(state.range(0)));
   if (ops == nullptr) return;
-  static const Weights* const weights = new Weights;
+  const Weights weights(*ops);
   const std::vector<float> x = RandomFloats(rows * 1536, 9);
-  std::vector<float> out(rows * 49152);
+  std::vector<std::vector<float>> out(3, std::vector<float>(rows * 1536));
+  std::vector<float> logits(logit_rows * 49152);
   for (auto _ : state) {
-    for (const auto& layer : weights->layers) {
-      for (const RandomMatrix* w :
-           {&layer->q, &layer->k, &layer->v, &layer->o, &layer->gate, &layer->up, &layer->down}) {
-        ops->MatMul(x.data(), rows, {{w->view, nullptr, out.data()}}, Precision::kLow);
-      }
+    for (int i = 0; i < Weights::kLayers; ++i) {
+      const MatrixView* w = weights.Layer(i);
+      ops->MatMul(x.data(), rows,
+                  {{w[0], nullptr, out[0].data()},
+                   {w[1], nullptr, out[1].data()},
+                   {w[2], nullptr, out[2].data()}},
+                  Precision::kHigh);
+      ops->MatMul(x.data(), rows, {{w[3], nullptr, out[0].data()}}, Precision::kLow);
+      ops->MatMul(x.data(), rows, {{w[4], nullptr, out[0].data()}, {w[5], nullptr, out[1].data()}},
+                  Precision::kLow);
+      ops->MatMul(x.data(), rows, {{w[6], nullptr, out[0].data()}}, Precision::kLow);
     }
-    ops->MatMul(x.data(), logit_rows, {{weights->head.view, nullptr, out.data()}}, Precision::kLow);
+    ops->MatMul(x.data(), logit_rows, {{weights.head(), nullptr, logits.data()}}, Precision::kLow);
   }
   state.SetItemsProcessed(state.iterations() * rows);
 }
@@ -75,13 +100,14 @@ void BM_DecodeAttention(benchmark::State& state, Isa isa) {
   for (auto _ : state) ops->Attention(args, {&row, 1});
 }
 
-BENCHMARK_CAPTURE(BM_Step, DecodeAvx512, Isa::kAvx512, 1, 1)->Arg(1)->Arg(2);
-BENCHMARK_CAPTURE(BM_Step, DecodeAvx2, Isa::kAvx2, 1, 1)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, DecodePortable, Isa::kPortable, 1, 1)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, Decode8Avx512, Isa::kAvx512, 8, 8)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, Prefill256Avx512, Isa::kAvx512, 256, 1)->Arg(1)->Arg(2);
-BENCHMARK_CAPTURE(BM_Step, Prefill256Avx2, Isa::kAvx2, 256, 1)->Arg(1);
-BENCHMARK_CAPTURE(BM_Step, Prefill256Portable, Isa::kPortable, 256, 1)->Arg(1);
+#define TANDEM_STEP_BENCHMARKS(isa)                                               \
+  BENCHMARK_CAPTURE(BM_Step, isa##Decode1, Isa::k##isa, 1, 1)->Arg(1)->Arg(2);    \
+  BENCHMARK_CAPTURE(BM_Step, isa##Decode8, Isa::k##isa, 8, 8)->Arg(1)->Arg(2);    \
+  BENCHMARK_CAPTURE(BM_Step, isa##Decode32, Isa::k##isa, 32, 32)->Arg(1)->Arg(2); \
+  BENCHMARK_CAPTURE(BM_Step, isa##Prefill512, Isa::k##isa, 512, 1)->Arg(1)->Arg(2)
+TANDEM_STEP_BENCHMARKS(Avx512);
+TANDEM_STEP_BENCHMARKS(Avx2);
+TANDEM_STEP_BENCHMARKS(Portable);
 BENCHMARK_CAPTURE(BM_DecodeAttention, Avx512, Isa::kAvx512)->Arg(512)->Arg(8000);
 
 }  // namespace

@@ -84,6 +84,39 @@ TEST_P(PackedMatMulTest, IsExactWhereActivationsNeedNoRounding) {
   }
 }
 
+// Bytes [first, last) of a block hold the quants.
+struct QuantBytes {
+  DType dtype;
+  int first, last;
+};
+
+TEST_P(PackedMatMulTest, LargestQuantsAndActivationsDoNotOverflow) {
+  constexpr int64_t kRows = 9, kWidth = 16, kCols = 256;
+  for (const auto& [dtype, first, last] : {QuantBytes{DType::kQ4_0, 2, 18},
+                                           {DType::kQ4_1, 4, 20},
+                                           {DType::kQ5_0, 2, 22},
+                                           {DType::kQ5_1, 4, 24},
+                                           {DType::kQ6_K, 0, 192},
+                                           {DType::kQ8_0, 2, 34}}) {
+    for (const uint8_t byte : {0xff, 0x00, 0x7f, 0x80}) {
+      RandomMatrix w(dtype, kWidth, kCols, 3);
+      for (size_t i = 0; i < w.bytes.size(); ++i) {
+        const int at = static_cast<int>(i % GetDTypeInfo(dtype).block_bytes);
+        if (at >= first && at < last) w.bytes[i] = byte;
+      }
+      const PackedMatrix packed(ops(), w.view);
+      for (const float value : {127.0f, -127.0f}) {
+        const std::vector<float> x(kRows * kCols, value);
+        for (const Precision precision : {Precision::kLow, Precision::kHigh}) {
+          const auto out = Multiply(ops(), x, kRows, packed.view(), nullptr, precision);
+          EXPECT_LT(LargestError(out, x, kRows, w.view), dtype == DType::kQ6_K ? 5e-4 : 2e-6)
+              << GetDTypeInfo(dtype).name << " bytes=" << int{byte} << " x=" << value;
+        }
+      }
+    }
+  }
+}
+
 TEST_P(PackedMatMulTest, RoundsActivationsToEightOrFifteenBits) {
   constexpr int64_t kRows = 5, kWidth = 20, kCols = 544;
   const RandomMatrix w(DType::kQ4_1, kWidth, kCols, 8);
