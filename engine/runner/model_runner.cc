@@ -7,7 +7,6 @@
 #include "engine/core/status_macros.h"
 #include "engine/runner/kv_pool_plan.h"
 #include "engine/runner/logprobs.h"
-#include "engine/weights/pack_model.h"
 
 namespace tandem {
 namespace {
@@ -67,7 +66,7 @@ absl::StatusOr<std::unique_ptr<ModelRunner>> ModelRunner::Create(const RunnerOpt
   ASSIGN_OR_RETURN(const KvPoolPlan plan, PlanKvPool(layout, request));
 
   ASSIGN_OR_RETURN(std::unique_ptr<Ops> ops, Ops::Create(options.ops));
-  RETURN_IF_ERROR(PackModel(*ops, *model));
+  RETURN_IF_ERROR(PackModel(*ops, *model, options.pack));
   ASSIGN_OR_RETURN(std::unique_ptr<KvCache> kv, KvCache::Create(layout, plan.num_blocks));
   TransformerLimits transformer_limits;
   transformer_limits.max_position = plan.max_model_len;

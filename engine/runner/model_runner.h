@@ -19,12 +19,14 @@
 #include "engine/runner/sampler.h"
 #include "engine/runner/step_builder.h"
 #include "engine/weights/model_weights.h"
+#include "engine/weights/pack_model.h"
 
 namespace tandem {
 
 struct RunnerOptions {
   std::string model_path;  // GGUF file or Hugging Face folder
   OpsOptions ops;
+  PackOptions pack;
   DType kv_dtype = DType::kF16;      // kF32, kF16 or kBF16
   int block_size = 16;               // tokens
   int64_t kv_cache_bytes = 0;        // rounded down to whole blocks; 0: see PlanKvPool

@@ -13,7 +13,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadGgufModel(const std::string& path) {
   ASSIGN_OR_RETURN(const GgufFile file, GgufFile::Open(path));
   auto model = std::make_unique<Model>();
   ASSIGN_OR_RETURN(model->config, ReadGgufConfig(file));
-  model->storage.push_back(file.map());
+  model->files.push_back(file.map());
   const WeightSource source = {
       .file = path, .tensors = &file.tensors(), .names = &GgufTensorNames()};
   RETURN_IF_ERROR(BindWeights(source, model.get()));

@@ -60,7 +60,7 @@ absl::StatusOr<std::unique_ptr<Model>> LoadHfModel(const std::string& folder) {
   const TensorNames& names = *read.architecture->hf_names;
   auto model = std::make_unique<Model>();
   model->config = std::move(read.config);
-  model->storage.assign(file.maps.begin(), file.maps.end());
+  model->files = file.maps;
   const WeightSource source = {.file = folder,
                                .tensors = &file.tensors,
                                .names = &names,

@@ -11,11 +11,26 @@
 #include "absl/cleanup/cleanup.h"
 #include "engine/core/status_macros.h"
 #include "engine/weights/file_errors.h"
+#include "engine/weights/fnv1a.h"
 
 namespace tandem {
 
-MappedFile::MappedFile(std::string path, absl::Span<const uint8_t> bytes)
-    : path_(std::move(path)), bytes_(bytes) {}
+namespace {
+
+uint64_t Fingerprint(const struct stat& info) {
+  Fnv1a hash;
+  hash.AddAll(info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
+  return hash.hash();
+}
+
+}  // namespace
+
+MappedFile::MappedFile(std::string path, absl::Span<const uint8_t> bytes, uint64_t fingerprint)
+    : path_(std::move(path)), bytes_(bytes), fingerprint_(fingerprint) {}
+
+void MappedFile::ReleasePages() const {
+  madvise(const_cast<uint8_t*>(bytes_.data()), bytes_.size(), MADV_DONTNEED);
+}
 
 MappedFile::~MappedFile() { munmap(const_cast<uint8_t*>(bytes_.data()), bytes_.size()); }
 
@@ -33,8 +48,8 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::st
   const size_t size = static_cast<size_t>(info.st_size);
   void* data = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (data == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot map"));
-  return std::shared_ptr<const MappedFile>(
-      new MappedFile(path, absl::MakeConstSpan(static_cast<const uint8_t*>(data), size)));
+  return std::shared_ptr<const MappedFile>(new MappedFile(
+      path, absl::MakeConstSpan(static_cast<const uint8_t*>(data), size), Fingerprint(info)));
 }
 
 absl::StatusOr<std::string> ReadTextFile(const std::string& path) {

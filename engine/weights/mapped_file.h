@@ -26,12 +26,18 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Starts at a page boundary.
   absl::Span<const uint8_t> bytes() const { return bytes_; }
+  // Changes when the file is written or replaced: of its inode, size and modification time.
+  uint64_t fingerprint() const { return fingerprint_; }
+
+  // Gives back the memory of pages that were read; they come in again when they are read again.
+  void ReleasePages() const;
 
  private:
-  MappedFile(std::string path, absl::Span<const uint8_t> bytes);
+  MappedFile(std::string path, absl::Span<const uint8_t> bytes, uint64_t fingerprint);
 
   const std::string path_;
   const absl::Span<const uint8_t> bytes_;
+  const uint64_t fingerprint_;
 };
 
 // The whole of a text file, such as a config.json. Same errors; INVALID_ARGUMENT above 256 MiB,

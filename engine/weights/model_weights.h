@@ -9,6 +9,7 @@
 #include "engine/core/metadata.h"
 #include "engine/core/model_config.h"
 #include "engine/tensor/tensor.h"
+#include "engine/weights/mapped_file.h"
 
 namespace tandem {
 
@@ -52,7 +53,8 @@ struct Model {
   ModelConfig config;
   ModelWeights weights;
   uint64_t content_hash = 0;  // of configuration and tensor directory: two workers must agree on it
-  std::vector<std::shared_ptr<const void>> storage;  // keeps maps and converted tensors alive
+  std::vector<std::shared_ptr<const MappedFile>> files;
+  std::vector<std::shared_ptr<const void>> storage;  // of tensors that are not in the files
 };
 
 // Opens a GGUF file (v2, v3) or a Hugging Face folder (config.json + safetensors, single or

@@ -2,10 +2,14 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "engine/core/log.h"
 #include "engine/core/status_macros.h"
 #include "server/cli/commands.h"
 #include "server/cli/instance_plan.h"
@@ -18,6 +22,29 @@ absl::StatusOr<Role> ParseRole(const std::string& role) {
   if (role == "decode") return Role::kDecode;
   if (role == "mixed") return Role::kMixed;
   return absl::InvalidArgumentError("--role is required: prefill, decode or mixed");
+}
+
+// Where this user's programs keep what they can make again; empty: nowhere.
+std::string CacheFolder(const Config& config) {
+  if (!config.cache().empty()) return config.cache();
+  if (const char* cache_home = std::getenv("XDG_CACHE_HOME"); cache_home && *cache_home) {
+    return absl::StrCat(cache_home, "/tandem");
+  }
+  const char* home = std::getenv("HOME");
+  return home && *home ? absl::StrCat(home, "/.cache/tandem") : "";
+}
+
+// Logs how far packing is, every two seconds, and what it took.
+std::function<void(int64_t done, int64_t all)> LogPacking() {
+  return [start = absl::Now(), last = absl::Now()](int64_t done, int64_t all) mutable {
+    const absl::Time now = absl::Now();
+    if (done == all) {
+      LOG(INFO) << "packed " << all / 1000000 << " MB of weights in " << now - start;
+    } else if (now - last >= absl::Seconds(2)) {
+      LOG(INFO) << "packing weights: " << done / 1000000 << " of " << all / 1000000 << " MB";
+      last = now;
+    }
+  };
 }
 
 }  // namespace
@@ -88,6 +115,10 @@ absl::StatusOr<RunnerOptions> MakeRunnerOptions(const Config& config) {
   runner.ops.num_threads = config.threads() > 0       ? static_cast<int>(config.threads())
                            : !runner.ops.cpus.empty() ? static_cast<int>(runner.ops.cpus.size())
                                                       : static_cast<int>(AvailableCpus().size());
+  if (const std::string cache = CacheFolder(config); config.pack_cache() && !cache.empty()) {
+    runner.pack.cache_folder = cache + "/packed";
+  }
+  runner.pack.progress = LogPacking();
   ASSIGN_OR_RETURN(runner.kv_dtype, ParseDType(config.kv_cache_dtype()));
   runner.block_size = static_cast<int>(config.block_size());
   runner.kv_cache_bytes = config.kv_cache_bytes();

@@ -34,6 +34,8 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
   if (!instance.cpus.empty()) add("--cpus", FormatCpuList(instance.cpus));
   add("--isa", config.isa());
   add("--quantize-activations", config.quantize_activations());
+  add("--pack-cache", config.pack_cache());
+  add("--cache", config.cache());
   add("--parent-pid", getpid());
   add("--host", "127.0.0.1");
   add("--grpc-port", 0);

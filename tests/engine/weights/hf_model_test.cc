@@ -177,8 +177,8 @@ TEST_F(HfModelTest, CopiesOnlyTensorsThatAreNotAligned) {
   const auto model = LoadModel(folder_.path());
   ASSERT_TRUE(model.ok()) << model.status();
   const auto aligned = LoadTiny("llama");
-  EXPECT_EQ(aligned->storage.size(), 1u);
-  EXPECT_GT((*model)->storage.size(), 1u);
+  EXPECT_TRUE(aligned->storage.empty());
+  EXPECT_FALSE((*model)->storage.empty());
   const MatrixView& copy = (*model)->weights.layers[2].up;
   const MatrixView& original = aligned->weights.layers[2].up;
   EXPECT_EQ(reinterpret_cast<uintptr_t>(copy.data) % sizeof(float), 0u);
