@@ -1,5 +1,7 @@
 #include "engine/kernels/ops.h"
 
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
 #include "engine/kernels/cpu/cpu_features.h"
@@ -18,16 +20,23 @@ absl::string_view IsaName(Isa isa) {
       return "avx2";
     case Isa::kAvx512:
       return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512_bf16";
+    case Isa::kAmx:
+      return "amx";
   }
   return "unknown";
 }
 
 absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
-  for (const Isa isa : {Isa::kAuto, Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+  if (name == IsaName(Isa::kAuto)) return Isa::kAuto;
+  std::string known(IsaName(Isa::kAuto));
+  for (const Isa isa : kIsas) {
     if (name == IsaName(isa)) return isa;
+    absl::StrAppend(&known, ", ", IsaName(isa));
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("unknown instruction set \"", name, "\"; known: auto, portable, avx2, avx512"));
+      absl::StrCat("unknown instruction set \"", name, "\"; known: ", known));
 }
 
 absl::StatusOr<std::unique_ptr<Ops>> Ops::Create(const OpsOptions& options) {
@@ -38,7 +47,8 @@ absl::StatusOr<std::unique_ptr<Ops>> Ops::Create(const OpsOptions& options) {
   }
   ASSIGN_OR_RETURN(std::unique_ptr<ThreadPool> pool,
                    ThreadPool::Create(options.num_threads, options.cpus));
-  return std::make_unique<CpuOps>(isa, options.quantize_activations, std::move(pool));
+  return std::make_unique<CpuOps>(isa, *KernelsOf(isa), options.quantize_activations,
+                                  std::move(pool));
 }
 
 }  // namespace tandem

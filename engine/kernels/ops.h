@@ -21,16 +21,22 @@
 namespace tandem {
 
 // Instruction sets of the CPU kernels; kAuto takes the best the machine has.
-enum class Isa { kAuto, kPortable, kAvx2, kAvx512 };
+enum class Isa { kAuto, kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
-// INVALID_ARGUMENT names an unknown spelling ("auto", "portable", "avx2", "avx512").
+// All but kAuto; a later one is faster.
+inline constexpr Isa kIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16,
+                                Isa::kAmx};
+
+// INVALID_ARGUMENT names an unknown spelling ("auto", "portable", "avx2", "avx512", "avx512_bf16",
+// "amx").
 absl::StatusOr<Isa> ParseIsa(absl::string_view name);
 absl::string_view IsaName(Isa isa);
 
 struct OpsOptions {
   Isa isa = Isa::kAuto;
-  // Packs quantised weights and multiplies them with quantised activations in integer arithmetic:
-  // several times as fast. Off: float32 throughout.
+  // Packs quantised weights and multiplies them with quantised activations in integer arithmetic,
+  // and BF16 weights with BF16 activations where the CPU has instructions for it: several times as
+  // fast. Off: float32 throughout.
   bool quantize_activations = true;
   int num_threads = 1;    // the caller's thread included
   std::vector<int> cpus;  // pin thread i to cpus[i % size]; empty: not pinned
@@ -111,7 +117,8 @@ class Ops {
   virtual MatrixView Pack(const MatrixView& w, uint8_t* out) = 0;
 
   // For every product: out[i, n] = sum_k x[i, k] * w[n, k] + bias[n].  x: [rows, w.cols]. Stored
-  // weights of every DType are multiplied in float32; packed ones with x rounded per `precision`.
+  // weights of every DType are multiplied in float32; packed ones with x rounded per `precision`,
+  // or to BF16 where they are BF16.
   virtual void MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
                       Precision precision) = 0;
 

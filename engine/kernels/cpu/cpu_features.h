@@ -3,9 +3,13 @@
 
 #include <string>
 
+#include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/ops.h"
 
 namespace tandem {
+
+// The kernels for `isa`, which the CPU has; null where this build has none, and for kAuto.
+const KernelTable* KernelsOf(Isa isa);
 
 // Whether kernels for `isa` (not kAuto) can run here: the CPU has it and this build contains it.
 bool CpuHas(Isa isa);

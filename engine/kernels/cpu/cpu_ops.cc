@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "engine/core/log.h"
-#include "engine/kernels/cpu/cpu_features.h"
 #include "engine/kernels/cpu/pack_weights.h"
 
 namespace tandem {
@@ -24,26 +23,17 @@ constexpr int64_t kRowBlock = 256;
 // tile of keys costs little beside using it.
 constexpr int kAttentionRows = 48;
 
-const KernelTable& KernelsOf(Isa isa) {
-  CHECK(CpuHas(isa)) << IsaName(isa);
-  switch (isa) {
-    case Isa::kAvx512:
-      return *Avx512Kernels();
-    case Isa::kAvx2:
-      return *Avx2Kernels();
-    default:
-      return *PortableKernels();
-  }
-}
-
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+int64_t PaddedColumns(int64_t cols) { return DivideUp(cols, kPairColumns) * kPairColumns; }
 
 }  // namespace
 
-CpuOps::CpuOps(Isa isa, bool quantize_activations, std::unique_ptr<ThreadPool> pool)
+CpuOps::CpuOps(Isa isa, const KernelTable& kernels, bool quantize_activations,
+               std::unique_ptr<ThreadPool> pool)
     : isa_(isa),
       quantize_activations_(quantize_activations),
-      kernels_(KernelsOf(isa)),
+      kernels_(kernels),
       pool_(std::move(pool)),
       scratch_(pool_->num_threads()),
       panels_(pool_->num_threads()) {}
@@ -86,7 +76,9 @@ void CpuOps::RmsNorm(const float* x, const float* weight, float epsilon, int64_t
 }
 
 int64_t CpuOps::PackedBytes(const MatrixView& w) const {
-  return quantize_activations_ ? tandem::PackedBytes(w) : 0;
+  if (!quantize_activations_) return 0;
+  if (w.dtype == DType::kBF16 && kernels_.bfloat16_matmul == nullptr) return 0;
+  return tandem::PackedBytes(w);
 }
 
 MatrixView CpuOps::Pack(const MatrixView& w, uint8_t* out) {
@@ -101,18 +93,20 @@ MatrixView CpuOps::Pack(const MatrixView& w, uint8_t* out) {
 
 void CpuOps::MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
                     Precision precision) {
-  int64_t packed_cols = 0;
+  int64_t quantized_cols = 0, bfloat16_cols = 0;
   for (const Product& product : products) {
     if (product.w.packed == nullptr) {
       StoredMatMul(x, rows, product);
+    } else if (product.w.dtype == DType::kBF16) {
+      bfloat16_cols = product.w.cols;
     } else {
-      packed_cols = product.w.cols;
+      quantized_cols = product.w.cols;
     }
   }
-  if (packed_cols == 0) return;
   const int planes = precision == Precision::kHigh ? 2 : 1;
-  Quantize(x, rows, packed_cols, planes);
-  PackedMatMul(rows, products, planes);
+  if (quantized_cols > 0) Quantize(x, rows, quantized_cols, planes);
+  if (bfloat16_cols > 0) RoundToBFloat16(x, rows, bfloat16_cols);
+  if (quantized_cols > 0 || bfloat16_cols > 0) PackedMatMul(rows, products, planes);
 }
 
 void CpuOps::Quantize(const float* x, int64_t rows, int64_t cols, int planes) {
@@ -127,6 +121,18 @@ void CpuOps::Quantize(const float* x, int64_t rows, int64_t cols, int planes) {
   });
 }
 
+void CpuOps::RoundToBFloat16(const float* x, int64_t rows, int64_t cols) {
+  const int64_t padded_cols = PaddedColumns(cols);
+  rounded_.Reserve(rows * padded_cols);
+  Split(rows, DivideUp(kElementsPerTask, cols), [&](int64_t begin, int64_t count, int) {
+    for (int64_t i = begin; i < begin + count; ++i) {
+      uint16_t* out = rounded_.data() + i * padded_cols;
+      kernels_.store(x + i * cols, cols, DType::kBF16, out);
+      std::fill(out + cols, out + padded_cols, 0);
+    }
+  });
+}
+
 void CpuOps::PackedMatMul(int64_t rows, absl::Span<const Product> products, int planes) {
   int64_t num_groups = 0;
   for (const Product& product : products) {
@@ -136,33 +142,60 @@ void CpuOps::PackedMatMul(int64_t rows, absl::Span<const Product> products, int 
   Split(num_groups, 1, [&](int64_t begin, int64_t count, int thread) {
     int64_t first = 0;  // of this product
     for (const Product& product : products) {
-      const MatrixView& w = product.w;
-      if (w.packed == nullptr) continue;
-      const int64_t groups = DivideUp(w.rows, kGroupRows);
-      const int64_t from = std::max<int64_t>(begin - first, 0);
-      const int64_t to = std::min(begin + count - first, groups);
+      if (product.w.packed == nullptr) continue;
+      const int64_t groups = DivideUp(product.w.rows, kGroupRows);
+      const PackedShare share{.rows = rows,
+                              .planes = planes,
+                              .begin = std::max<int64_t>(begin - first, 0),
+                              .end = std::min(begin + count - first, groups),
+                              .thread = thread};
       first += groups;
-      if (from >= to) continue;
-      QuantizedMatMulArgs args;
-      args.planes = planes;
-      args.packed = w.packed;
-      args.unit = w.packed_unit;
-      args.dtype = w.dtype;
-      args.num_weights = w.rows;
-      args.cols = w.cols;
-      args.out_stride = w.rows;
-      args.bias = product.bias;
-      args.panel = &panels_[thread];
-      args.edge = Scratch(thread, kRowBlock * kGroupRows);
-      for (int64_t row = 0; row < rows; row += kRowBlock) {
-        args.num_rows = std::min(kRowBlock, rows - row);
-        args.quants = quants_.data() + row * planes * w.cols;
-        args.scales = block_scales_.data() + row * (w.cols / kQuantBlock);
-        args.out = product.out + row * w.rows;
-        kernels_.quantized_matmul(args, from, to);
+      if (share.begin >= share.end) continue;
+      if (product.w.dtype == DType::kBF16) {
+        BFloat16Groups(product, share);
+      } else {
+        QuantizedGroups(product, share);
       }
     }
   });
+}
+
+void CpuOps::QuantizedGroups(const Product& product, const PackedShare& share) {
+  const MatrixView& w = product.w;
+  QuantizedMatMulArgs args;
+  args.planes = share.planes;
+  args.packed = w.packed;
+  args.unit = w.packed_unit;
+  args.dtype = w.dtype;
+  args.num_weights = w.rows;
+  args.cols = w.cols;
+  args.out_stride = w.rows;
+  args.bias = product.bias;
+  args.panel = &panels_[share.thread];
+  args.edge = Scratch(share.thread, kRowBlock * kGroupRows);
+  for (int64_t row = 0; row < share.rows; row += kRowBlock) {
+    args.num_rows = std::min(kRowBlock, share.rows - row);
+    args.quants = quants_.data() + row * share.planes * w.cols;
+    args.scales = block_scales_.data() + row * (w.cols / kQuantBlock);
+    args.out = product.out + row * w.rows;
+    kernels_.quantized_matmul(args, share.begin, share.end);
+  }
+}
+
+void CpuOps::BFloat16Groups(const Product& product, const PackedShare& share) {
+  const MatrixView& w = product.w;
+  BFloat16MatMulArgs args;
+  args.packed = reinterpret_cast<const uint16_t*>(w.packed);
+  args.num_weights = w.rows;
+  args.cols = PaddedColumns(w.cols);
+  args.out_stride = w.rows;
+  args.bias = product.bias;
+  for (int64_t row = 0; row < share.rows; row += kRowBlock) {
+    args.num_rows = std::min(kRowBlock, share.rows - row);
+    args.x = rounded_.data() + row * args.cols;
+    args.out = product.out + row * w.rows;
+    kernels_.bfloat16_matmul(args, share.begin, share.end);
+  }
 }
 
 void CpuOps::StoredMatMul(const float* x, int64_t rows, const Product& product) {

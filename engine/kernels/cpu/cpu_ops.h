@@ -13,8 +13,9 @@ namespace tandem {
 
 class CpuOps : public Ops {
  public:
-  // CpuHas(isa) must hold. See OpsOptions.
-  CpuOps(Isa isa, bool quantize_activations, std::unique_ptr<ThreadPool> pool);
+  // `kernels`, which must be such that this CPU can run them, stand for `isa`. See OpsOptions.
+  CpuOps(Isa isa, const KernelTable& kernels, bool quantize_activations,
+         std::unique_ptr<ThreadPool> pool);
 
   Isa isa() const override { return isa_; }
 
@@ -37,6 +38,14 @@ class CpuOps : public Ops {
   void Softcap(float cap, int64_t size, float* x) override;
 
  private:
+  // What one thread multiplies: groups [begin, end) of a packed weight with all rows.
+  struct PackedShare {
+    int64_t rows;
+    int planes;
+    int64_t begin, end;
+    int thread;
+  };
+
   // Calls visit(begin, count, thread) for parts of [0, size) in parallel; parts are multiples of
   // `grain`.
   template <typename Visit>
@@ -45,8 +54,13 @@ class CpuOps : public Ops {
   void StoredMatMul(const float* x, int64_t rows, const Product& product);
   // Fills quants_ and block_scales_ with `planes` of x.
   void Quantize(const float* x, int64_t rows, int64_t cols, int planes);
-  // All packed products of what was quantised.
+  // Fills rounded_ with x.
+  void RoundToBFloat16(const float* x, int64_t rows, int64_t cols);
+  // All packed products of what was quantised or rounded.
   void PackedMatMul(int64_t rows, absl::Span<const Product> products, int planes);
+  // Groups [begin, end) of one weight.
+  void QuantizedGroups(const Product& product, const PackedShare& share);
+  void BFloat16Groups(const Product& product, const PackedShare& share);
 
   const Isa isa_;
   const bool quantize_activations_;
@@ -59,6 +73,7 @@ class CpuOps : public Ops {
   std::vector<AttentionTask> attention_tasks_;
   AlignedBuffer<int8_t> quants_;            // [rows, planes, cols]
   AlignedBuffer<BlockScale> block_scales_;  // [rows, cols / 32]
+  AlignedBuffer<uint16_t> rounded_;         // [rows, cols filled up to kPairColumns]
 };
 
 }  // namespace tandem

@@ -50,6 +50,18 @@ struct QuantizedMatMulArgs {
   float* edge = nullptr;        // this thread's scratch, [num_rows, 16]
 };
 
+// The same with packed BF16 weights and activations rounded to BF16.
+struct BFloat16MatMulArgs {
+  const uint16_t* x = nullptr;       // [num_rows, cols]
+  int64_t num_rows = 0;              // at least 1
+  const uint16_t* packed = nullptr;  // the whole weight
+  int64_t num_weights = 0;           // rows of the weight
+  int64_t cols = 0;                  // filled up with zeros to a multiple of kPairColumns
+  int64_t out_stride = 0;
+  const float* bias = nullptr;  // or null
+  float* out = nullptr;         // [num_rows, out_stride]
+};
+
 // The heads of one row, rotated in place.
 struct RopeArgs {
   const float* cos = nullptr;  // [rotary_dim / 2]
@@ -102,6 +114,8 @@ struct KernelTable {
                        BlockScale* scales);
   // Groups [begin, end) of 16 rows of the weight.
   void (*quantized_matmul)(const QuantizedMatMulArgs& args, int64_t begin, int64_t end);
+  // The same for packed BF16 weights; null where BF16 weights are read as they are stored.
+  void (*bfloat16_matmul)(const BFloat16MatMulArgs& args, int64_t begin, int64_t end);
   // One row of `cols` weights as floats, times scale.
   void (*embed_row)(DType dtype, const uint8_t* row, int64_t cols, float scale, float* out);
   // One row of `cols`.
@@ -116,9 +130,11 @@ struct KernelTable {
   void (*softcap)(float cap, int64_t size, float* x);
 };
 
-// Null where the compiler's target has no such instruction set.
+// Null where the compiler's target has no such instruction set. Called only on CPUs that have it.
 const KernelTable* PortableKernels();
 const KernelTable* Avx2Kernels();
 const KernelTable* Avx512Kernels();
+const KernelTable* Avx512Bf16Kernels();
+const KernelTable* AmxKernels();
 
 }  // namespace tandem

@@ -14,6 +14,7 @@ constexpr KernelTable MakeKernelTable() {
   return KernelTable{.matmul = MatMul<V>,
                      .quantize_row = QuantizeRow<V>,
                      .quantized_matmul = QuantizedMatMul<V>,
+                     .bfloat16_matmul = nullptr,
                      .embed_row = EmbedRow<V>,
                      .rms_norm = RmsNorm<V>,
                      .rope = Rope<V>,

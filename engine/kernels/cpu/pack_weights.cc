@@ -153,9 +153,28 @@ void PackGroup(const MatrixView& w, float unit, int64_t group, uint8_t* out) {
   }
 }
 
+int64_t PairBytes(const MatrixView& w) {  // of one group
+  const int64_t padded_cols = (w.cols + kPairColumns - 1) / kPairColumns * kPairColumns;
+  return padded_cols * kGroupRows * static_cast<int64_t>(sizeof(uint16_t));
+}
+
+void PackPairs(const MatrixView& w, int64_t group, uint8_t* out) {
+  std::memset(out, 0, PairBytes(w));
+  uint16_t* pairs = reinterpret_cast<uint16_t*>(out);
+  const int64_t row_begin = group * kGroupRows;
+  const int64_t num_rows = std::min<int64_t>(kGroupRows, w.rows - row_begin);
+  for (int64_t row = 0; row < num_rows; ++row) {
+    const uint8_t* stored = w.Row(row_begin + row);
+    for (int64_t k = 0; k < w.cols; ++k) {
+      std::memcpy(pairs + (k / 2 * kGroupRows + row) * 2 + k % 2, stored + k * 2, 2);
+    }
+  }
+}
+
 }  // namespace
 
 int64_t PackedBytes(const MatrixView& w) {
+  if (w.dtype == DType::kBF16) return (w.rows + kGroupRows - 1) / kGroupRows * PairBytes(w);
   int64_t block_bytes = 0;
   VisitPackedFormat(w.dtype, [&]<PackedFormat kFormat>() { block_bytes = kFormat.BlockBytes(); });
   return (w.rows + kGroupRows - 1) / kGroupRows * (w.cols / kQuantBlock) * block_bytes;
@@ -181,6 +200,11 @@ float PackedUnit(const MatrixView& w) {
 }
 
 void PackGroups(const MatrixView& w, float unit, int64_t begin, int64_t end, uint8_t* out) {
+  if (w.dtype == DType::kBF16) {
+    for (int64_t group = begin; group < end; ++group) {
+      PackPairs(w, group, out + group * PairBytes(w));
+    }
+  }
   VisitPackedFormat(w.dtype, [&]<PackedFormat kFormat>() {
     const int64_t group_bytes = w.cols / kQuantBlock * kFormat.BlockBytes();
     for (int64_t group = begin; group < end; ++group) {

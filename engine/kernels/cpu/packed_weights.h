@@ -9,6 +9,9 @@
 //   scales  16-bit floats [32 / sub_block][16 rows]
 //   mins    16-bit floats [16 rows], only where has_min
 // A weight is scale * quant + min, or scale * (quant - zero).
+//
+// BF16 weights stand in groups of 16 rows too, in pairs of columns: [columns / 2][16 rows][2], with
+// zeros up to a multiple of 32 columns.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +23,7 @@ namespace tandem {
 inline constexpr int kGroupRows = 16;    // weight rows that are packed together
 inline constexpr int kQuantBlock = 32;   // columns that share an activation scale
 inline constexpr int kGroupBytes = 512;  // expanded quants of one block of one group
+inline constexpr int kPairColumns = 32;  // packed BF16 weights have a multiple of it
 
 struct PackedFormat {
   int bits = 0;        // of a quant

@@ -298,9 +298,11 @@ void QuantizedGroup(const QuantizedMatMulArgs& args, int64_t group, float* out) 
   }
 }
 
-// Groups [begin, end) of the weight.
-template <typename V>
-void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t begin, int64_t end) {
+// Calls run.template operator()<kFormat, kPlanes>(args, group, out) for groups [begin, end), which
+// writes 16 columns of all rows to `out`, and adds the bias.
+template <typename Run>
+[[gnu::always_inline]] inline void ForEachGroup(const QuantizedMatMulArgs& args, int64_t begin,
+                                                int64_t end, Run run) {
   VisitPackedFormat(args.dtype, [&]<PackedFormat kFormat>() {
     for (int64_t group = begin; group < end; ++group) {
       const int64_t column = group * kGroupRows;
@@ -309,9 +311,9 @@ void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t begin, int64_t end
       if (!is_whole) group_args.out_stride = kGroupRows;
       float* out = is_whole ? args.out + column : args.edge;
       if (args.planes == 1) {
-        QuantizedGroup<V, kFormat, 1>(group_args, group, out);
+        run.template operator()<kFormat, 1>(group_args, group, out);
       } else {
-        QuantizedGroup<V, kFormat, 2>(group_args, group, out);
+        run.template operator()<kFormat, 2>(group_args, group, out);
       }
       const int64_t num_columns = is_whole ? kGroupRows : args.num_weights - column;
       if (is_whole && args.bias == nullptr) continue;
@@ -324,6 +326,16 @@ void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t begin, int64_t end
       }
     }
   });
+}
+
+// Groups [begin, end) of the weight.
+template <typename V>
+void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t begin, int64_t end) {
+  ForEachGroup(args, begin, end,
+               []<PackedFormat kFormat, int kPlanes>(const QuantizedMatMulArgs& group_args,
+                                                     int64_t group, float* out) {
+                 QuantizedGroup<V, kFormat, kPlanes>(group_args, group, out);
+               });
 }
 
 }  // namespace tandem

@@ -124,6 +124,10 @@ struct Avx2Vector {
     return {_mm256_and_si256(_mm256_srlv_epi32(all, lane), one),
             _mm256_and_si256(_mm256_srlv_epi32(all, high_lane), one)};
   }
+  [[gnu::always_inline]] static I LoadInt(const int32_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8))};
+  }
   [[gnu::always_inline]] static I SetInt(int32_t x) {
     return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
   }

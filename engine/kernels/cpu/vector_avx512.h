@@ -93,6 +93,7 @@ struct Avx512Vector {
   [[gnu::always_inline]] static I SpreadBits(uint16_t bits) {
     return _mm512_maskz_set1_epi32(bits, 1);
   }
+  [[gnu::always_inline]] static I LoadInt(const int32_t* p) { return _mm512_loadu_si512(p); }
   [[gnu::always_inline]] static I SetInt(int32_t x) { return _mm512_set1_epi32(x); }
   [[gnu::always_inline]] static I AddInt(I a, I b) { return _mm512_add_epi32(a, b); }
   [[gnu::always_inline]] static I SubInt(I a, I b) { return _mm512_sub_epi32(a, b); }

@@ -93,6 +93,11 @@ struct PortableVector {
     const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     return (SetInt(bits) >> lane) & 1;
   }
+  [[gnu::always_inline]] static I LoadInt(const int32_t* p) {
+    I x;
+    __builtin_memcpy(&x, p, sizeof(x));
+    return x;
+  }
   [[gnu::always_inline]] static I SetInt(int32_t x) { return I{} + x; }
   [[gnu::always_inline]] static I AddInt(I a, I b) {
     return reinterpret_cast<I>(Bits(a) + Bits(b));

@@ -19,7 +19,7 @@ namespace tandem {
 
 inline std::vector<Isa> IsasOfThisMachine() {
   std::vector<Isa> isas;
-  for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+  for (const Isa isa : kIsas) {
     if (CpuHas(isa)) isas.push_back(isa);
   }
   return isas;

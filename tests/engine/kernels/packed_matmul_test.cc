@@ -10,6 +10,7 @@
 #include "engine/kernels/cpu/reference_ops.h"
 #include "gtest/gtest.h"
 #include "tests/engine/kernels/isa_test.h"
+#include "tests/engine/kernels/packed_matrix.h"
 #include "tests/engine/kernels/random_tensors.h"
 
 namespace tandem {
@@ -18,34 +19,11 @@ namespace {
 using PackedMatMulTest = IsaTest;
 TANDEM_INSTANTIATE_FOR_EACH_ISA(PackedMatMulTest);
 
-constexpr DType kQuantisedTypes[] = {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1,
-                                     DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
-
-// A matrix and its packed copy.
-class PackedMatrix {
- public:
-  PackedMatrix(Ops& ops, const MatrixView& stored) : bytes_(ops.PackedBytes(stored)) {
-    view_ = ops.Pack(stored, bytes_.data());
-  }
-  const MatrixView& view() const { return view_; }
-
- private:
-  AlignedBuffer<uint8_t> bytes_;
-  MatrixView view_;
-};
-
 // Numbers that 8 bits hold exactly: whole ones up to 127, which each block of 32 has.
 std::vector<float> ExactActivations(int64_t size) {
   std::vector<float> x = RandomFloats(size, 5);
   for (int64_t i = 0; i < size; ++i) x[i] = i % 32 == 7 ? 127 : std::round(x[i] * 40);
   return x;
-}
-
-std::vector<float> Multiply(Ops& ops, const std::vector<float>& x, int64_t rows,
-                            const MatrixView& w, const float* bias, Precision precision) {
-  std::vector<float> out(rows * w.rows);
-  ops.MatMul(x.data(), rows, {{w, bias, out.data()}}, precision);
-  return out;
 }
 
 // The largest error, relative to what was added up.
@@ -193,11 +171,13 @@ TEST_P(PackedMatMulTest, ZerosStayZeroAndWhatIsNotFiniteIsNotHidden) {
   }
 }
 
-TEST_P(PackedMatMulTest, PacksQuantisedTypesOnlyAndOnlyWhenAsked) {
+TEST_P(PackedMatMulTest, PacksWhatItReadsFasterThatWayAndOnlyWhenAsked) {
   for (const DType dtype : kAllDTypes) {
     const RandomMatrix w(dtype, 16, 256, 1);
-    const bool is_quantised = GetDTypeInfo(dtype).block_size > 1;
-    EXPECT_EQ(ops().PackedBytes(w.view) > 0, is_quantised) << GetDTypeInfo(dtype).name;
+    const bool has_bfloat16 = GetParam() == Isa::kAvx512Bf16 || GetParam() == Isa::kAmx;
+    const bool is_packed =
+        GetDTypeInfo(dtype).block_size > 1 || (dtype == DType::kBF16 && has_bfloat16);
+    EXPECT_EQ(ops().PackedBytes(w.view) > 0, is_packed) << GetDTypeInfo(dtype).name;
   }
   OpsOptions options;
   options.isa = GetParam();

@@ -117,8 +117,7 @@ TEST_P(TransformerTest, GivesTheSameBitsForEveryNumberOfThreads) {
 
 INSTANTIATE_TEST_SUITE_P(TinyModels, TransformerTest,
                          testing::Combine(testing::ValuesIn(TinyModelNames()),
-                                          testing::Values(Isa::kPortable, Isa::kAvx2,
-                                                          Isa::kAvx512)),
+                                          testing::ValuesIn(kIsas)),
                          [](const auto& info) {
                            return std::get<0>(info.param) + "_" +
                                   std::string(IsaName(std::get<1>(info.param)));
