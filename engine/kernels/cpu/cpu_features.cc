@@ -76,6 +76,13 @@ Isa BestIsa() {
   return Isa::kPortable;
 }
 
+absl::StatusOr<Isa> ChooseIsa(Isa wanted) {
+  const Isa isa = wanted == Isa::kAuto ? BestIsa() : wanted;
+  if (CpuHas(isa)) return isa;
+  return absl::FailedPreconditionError(
+      absl::StrCat("this CPU cannot run ", IsaName(isa), " kernels; available: ", AvailableIsas()));
+}
+
 std::string AvailableIsas() {
   std::string names(IsaName(Isa::kPortable));
   for (const Isa isa : {Isa::kAvx2, Isa::kAvx512}) {

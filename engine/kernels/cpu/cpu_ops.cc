@@ -24,6 +24,10 @@ constexpr int64_t kRowBlock = 256;
 // tile of keys costs little beside using it.
 constexpr int kAttentionRows = 48;
 
+int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
 const KernelTable& KernelsOf(Isa isa) {
   CHECK(CpuHas(isa)) << IsaName(isa);
   switch (isa) {
@@ -35,10 +39,6 @@ const KernelTable& KernelsOf(Isa isa) {
       return *PortableKernels();
   }
 }
-
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-}  // namespace
 
 CpuOps::CpuOps(Isa isa, bool quantize_activations, std::unique_ptr<ThreadPool> pool)
     : isa_(isa),

@@ -11,6 +11,9 @@
 
 namespace tandem {
 
+// The kernels of `isa`, which CpuHas.
+const KernelTable& KernelsOf(Isa isa);
+
 class CpuOps : public Ops {
  public:
   // CpuHas(isa) must hold. See OpsOptions.
