@@ -27,6 +27,7 @@ constexpr Subcommand kSubcommands[] = {
     {"eval", EVAL, RunEval, "perplexity of a text, to compare models and arithmetic"},
     {"bench-engine", BENCH_ENGINE, RunBenchEngine,
      "the engine's speed beside the machine's limits"},
+    {"quantize", QUANTIZE, RunQuantize, "a smaller GGUF file of a model"},
 };
 
 std::string Usage() {
