@@ -48,21 +48,20 @@ template <typename V, int kBits>
 int64_t ProbeIntegersOf(int64_t rounds, float* sink) {
   constexpr int kChains = V::kWeightTile * V::kRowTile / 2;  // the operands take registers too
   alignas(64) uint8_t weights[8][64];
-  int8_t x[32];
+  int8_t x[kChains][32];
   for (int i = 0; i < 512; ++i) weights[i / 64][i % 64] = i & ((1 << kBits) - 1);
-  for (int i = 0; i < 32; ++i) x[i] = static_cast<int8_t>(i - 16);
+  for (int i = 0; i < kChains * 32; ++i) x[i / 32][i % 32] = static_cast<int8_t>(i % 255);
   typename V::I sums[kChains];
 #pragma GCC unroll 32
   for (int i = 0; i < kChains; ++i) sums[i] = V::SetInt(i);
-  for (int64_t round = 0; round < rounds * kProbeRound / 8; ++round) {
-    asm volatile("" : : "r"(weights), "r"(x) : "memory");  // they may have changed: load them again
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) {
-      const typename V::Quants w = V::LoadQuants(weights[j]);
+    // One register of weights at a time: gcc would add up several of them first, and spill.
+#pragma GCC unroll 1
+  for (int64_t step = 0; step < rounds * kProbeRound; ++step) {
+    const int64_t j = step % 8;
+    const typename V::Quants w = V::LoadQuants(weights[j]);
 #pragma GCC unroll 32
-      for (int i = 0; i < kChains; ++i) {
-        sums[i] = V::template DotQuants<kBits>(sums[i], w, x + (i + j) % 8 * 4);
-      }
+    for (int i = 0; i < kChains; ++i) {
+      sums[i] = V::template DotQuants<kBits>(sums[i], w, x[i] + j * 4);
     }
   }
   typename V::I sum = sums[0];
