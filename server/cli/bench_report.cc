@@ -157,10 +157,11 @@ std::string BenchTable(const BenchReport& report) {
   const MatrixCounts& layers = report.weights.layers;
   const MatrixCounts& head = report.weights.head;
   std::string table = absl::StrFormat(
-      "machine  %s, %d threads, %s\n"
+      "machine  %s, %d thread%s, %s\n"
       "model    %s, %.1f M weights that a step multiplies, %.1f MB\n",
-      CpuName(), report.num_threads, IsaName(report.isa), report.model_name,
-      (layers.NumWeights() + head.NumWeights()) / kMega, (layers.bytes + head.bytes) / kMega);
+      CpuName(), report.num_threads, report.num_threads == 1 ? "" : "s", IsaName(report.isa),
+      report.model_name, (layers.NumWeights() + head.NumWeights()) / kMega,
+      (layers.bytes + head.bytes) / kMega);
   table += StartLines(report) + LimitsLine(report.limits);
   table += absl::StrFormat("\n%-28s %8s %-19s %9s %9s %7s %8s %9s %9s %8s\n", "", "tokens/s",
                            "(min..max)", "ms/step", "MB/token", "GB/s", "of read", "GFLOP/tok",
