@@ -40,11 +40,7 @@ absl::StatusOr<Isa> ParseIsa(absl::string_view name) {
 }
 
 absl::StatusOr<std::unique_ptr<Ops>> Ops::Create(const OpsOptions& options) {
-  const Isa isa = options.isa == Isa::kAuto ? BestIsa() : options.isa;
-  if (!CpuHas(isa)) {
-    return absl::FailedPreconditionError(absl::StrCat("this CPU cannot run ", IsaName(isa),
-                                                      " kernels; available: ", AvailableIsas()));
-  }
+  ASSIGN_OR_RETURN(const Isa isa, ChooseIsa(options.isa));
   ASSIGN_OR_RETURN(std::unique_ptr<ThreadPool> pool,
                    ThreadPool::Create(options.num_threads, options.cpus));
   return std::make_unique<CpuOps>(isa, *KernelsOf(isa), options.quantize_activations,

@@ -20,6 +20,7 @@
 #include "engine/runner/step_builder.h"
 #include "engine/weights/model_weights.h"
 #include "engine/weights/pack_model.h"
+#include "engine/weights/weight_counts.h"
 
 namespace tandem {
 
@@ -50,6 +51,7 @@ class ModelRunner {
   Isa isa() const { return ops_->isa(); }
   int max_model_len() const { return limits_.max_model_len; }
   int max_num_batched_tokens() const { return max_num_batched_tokens_; }
+  WeightCounts weight_counts() const { return CountWeights(*ops_, *model_); }
   KvCache& kv_cache() { return *kv_cache_; }
 
   void SetLayerDoneCallback(LayerDoneCallback callback) { layer_done_ = std::move(callback); }

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "engine/core/status_macros.h"
 #include "engine/weights/file_errors.h"
+#include "engine/weights/gguf_tensor_types.h"
 
 namespace tandem {
 namespace {
@@ -20,56 +21,6 @@ constexpr uint32_t kMaxDims = 4;  // ggml's GGML_MAX_DIMS
 // a dimension count, a type and an offset. They bound the header's counts by the file's size.
 constexpr uint64_t kMinMetadataBytes = 8 + 4 + 1;
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 4 + 8;
-
-// ggml's numbers of tensor types.
-struct TensorType {
-  uint32_t id;
-  absl::string_view name;
-  std::optional<DType> dtype;
-};
-constexpr TensorType kTensorTypes[] = {
-    {0, "F32", DType::kF32},
-    {1, "F16", DType::kF16},
-    {2, "Q4_0", DType::kQ4_0},
-    {3, "Q4_1", DType::kQ4_1},
-    {6, "Q5_0", DType::kQ5_0},
-    {7, "Q5_1", DType::kQ5_1},
-    {8, "Q8_0", DType::kQ8_0},
-    {9, "Q8_1", {}},
-    {10, "Q2_K", {}},
-    {11, "Q3_K", {}},
-    {12, "Q4_K", DType::kQ4_K},
-    {13, "Q5_K", DType::kQ5_K},
-    {14, "Q6_K", DType::kQ6_K},
-    {15, "Q8_K", {}},
-    {16, "IQ2_XXS", {}},
-    {17, "IQ2_XS", {}},
-    {18, "IQ3_XXS", {}},
-    {19, "IQ1_S", {}},
-    {20, "IQ4_NL", {}},
-    {21, "IQ3_S", {}},
-    {22, "IQ2_S", {}},
-    {23, "IQ4_XS", {}},
-    {24, "I8", {}},
-    {25, "I16", {}},
-    {26, "I32", {}},
-    {27, "I64", {}},
-    {28, "F64", {}},
-    {29, "IQ1_M", {}},
-    {30, "BF16", DType::kBF16},
-    {34, "TQ1_0", {}},
-    {35, "TQ2_0", {}},
-    {39, "MXFP4", {}},
-    {40, "NVFP4", {}},
-};
-
-std::string SupportedTypes() {
-  std::vector<absl::string_view> names;
-  for (const TensorType& type : kTensorTypes) {
-    if (type.dtype) names.push_back(type.name);
-  }
-  return absl::StrJoin(names, ", ");
-}
 
 // A directory entry before its place in the file is known.
 struct TensorEntry {
@@ -83,14 +34,13 @@ absl::Status TensorError(absl::string_view file, absl::string_view name, absl::s
 }
 
 absl::Status SetType(absl::string_view file, uint32_t id, TensorEntry* entry) {
-  const auto* type = std::find_if(std::begin(kTensorTypes), std::end(kTensorTypes),
-                                  [id](const TensorType& t) { return t.id == id; });
-  if (type == std::end(kTensorTypes)) {
+  const GgufTensorType* type = FindGgufTensorType(id);
+  if (type == nullptr) {
     return TensorError(file, entry->name, absl::StrCat("unknown tensor type ", id));
   }
   if (!type->dtype) {
     return Unsupported(file, "tensor ", Quoted(entry->name), ": type ", type->name,
-                       " is not supported (supported: ", SupportedTypes(), ")");
+                       " is not supported (supported: ", SupportedGgufTensorTypes(), ")");
   }
   entry->tensor.type_name = type->name;
   entry->tensor.dtype = type->dtype;

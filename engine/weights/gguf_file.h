@@ -27,6 +27,8 @@ class GgufFile {
 
   // All keys but the tokenizer's ("tokenizer.*"), which stay undecoded.
   const Metadata& metadata() const { return metadata_; }
+  // All keys, undecoded, in the file's order.
+  const std::vector<GgufValue>& values() const { return values_; }
   // All keys. INVALID_ARGUMENT names a tokenizer key whose value does not fit a Metadata.
   absl::StatusOr<Metadata> DecodeAllMetadata() const;
   // Elements of an array of any key; 0 where there is none.

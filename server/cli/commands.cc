@@ -25,16 +25,19 @@ constexpr Subcommand kSubcommands[] = {
     {"scheduler", SCHEDULER, RunScheduler, "only the cluster view that routes requests"},
     {"worker", WORKER, RunWorker, "only one prefill, decode or mixed worker"},
     {"eval", EVAL, RunEval, "perplexity of a text, to compare models and arithmetic"},
+    {"bench-engine", BENCH_ENGINE, RunBenchEngine,
+     "the engine's speed beside the machine's limits"},
+    {"quantize", QUANTIZE, RunQuantize, "a smaller GGUF file of a model"},
 };
 
 std::string Usage() {
   std::string usage = "usage: tandem COMMAND [options]\n\n";
   for (const Subcommand& subcommand : kSubcommands) {
     std::string name = subcommand.name;
-    name.resize(12, ' ');
+    name.resize(14, ' ');
     absl::StrAppend(&usage, "  ", name, subcommand.summary, "\n");
   }
-  absl::StrAppend(&usage, "  version     print the version\n\n",
+  absl::StrAppend(&usage, "  version       print the version\n\n",
                   "tandem COMMAND --help lists a command's options.\n");
   return usage;
 }

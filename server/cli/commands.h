@@ -20,6 +20,8 @@ absl::Status RunScheduler(const Config& config);
 absl::Status RunWorker(const Config& config);
 absl::Status RunChat(const Config& config);
 absl::Status RunEval(const Config& config);
+absl::Status RunBenchEngine(const Config& config);
+absl::Status RunQuantize(const Config& config);
 
 // "0.1.0".
 const char* TandemVersion();

@@ -114,7 +114,8 @@ const KernelTable* KernelsOf(Isa isa) {
   return nullptr;
 }
 
-// Asks for kernels only where the CPU runs them: the function that names them is compiled like them.
+// Asks for kernels only where the CPU runs them: the function that names them is compiled like
+// them.
 bool CpuHas(Isa isa) { return HasFeaturesFor(isa) && KernelsOf(isa) != nullptr; }
 
 Isa BestIsa() {
@@ -123,6 +124,13 @@ Isa BestIsa() {
     if (CpuHas(isa)) best = isa;
   }
   return best;
+}
+
+absl::StatusOr<Isa> ChooseIsa(Isa wanted) {
+  const Isa isa = wanted == Isa::kAuto ? BestIsa() : wanted;
+  if (CpuHas(isa)) return isa;
+  return absl::FailedPreconditionError(
+      absl::StrCat("this CPU cannot run ", IsaName(isa), " kernels; available: ", AvailableIsas()));
 }
 
 std::string AvailableIsas() {

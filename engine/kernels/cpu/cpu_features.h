@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/ops.h"
 
@@ -16,6 +17,10 @@ bool CpuHas(Isa isa);
 
 // The best of those, never kAuto.
 Isa BestIsa();
+
+// `wanted`, or the best for kAuto. FAILED_PRECONDITION when the CPU lacks it; the message lists
+// what it has.
+absl::StatusOr<Isa> ChooseIsa(Isa wanted);
 
 // "portable, avx2, avx512": those that CpuHas.
 std::string AvailableIsas();

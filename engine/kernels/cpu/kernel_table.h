@@ -128,6 +128,11 @@ struct KernelTable {
                            float* out);
   void (*add)(const float* y, int64_t size, float* x);
   void (*softcap)(float cap, int64_t size, float* x);
+
+  // What the instruction set can do at best; see probe_kernel.h.
+  float (*probe_read)(const uint8_t* bytes, int64_t size);
+  int64_t (*probe_floats)(int64_t rounds, float* sink);
+  int64_t (*probe_integers)(int64_t rounds, int weight_bits, float* sink);
 };
 
 // Null where the compiler's target has no such instruction set. Called only on CPUs that have it.

@@ -5,6 +5,7 @@
 #include "engine/kernels/cpu/elementwise_kernels.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/matmul_kernel.h"
+#include "engine/kernels/cpu/probe_kernel.h"
 #include "engine/kernels/cpu/quantized_matmul.h"
 
 namespace tandem {
@@ -22,7 +23,10 @@ constexpr KernelTable MakeKernelTable() {
                      .attention = Attention<V>,
                      .gated_activation = GatedActivation<V>,
                      .add = AddTo<V>,
-                     .softcap = Softcap<V>};
+                     .softcap = Softcap<V>,
+                     .probe_read = ProbeRead<V>,
+                     .probe_floats = ProbeFloats<V>,
+                     .probe_integers = ProbeIntegers<V>};
 }
 
 }  // namespace tandem
