@@ -252,13 +252,13 @@ void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, int64_t block, 
 
 // Rows of x that one tile takes: as many as keep their sums in registers.
 template <typename V, PackedFormat kFormat, int kPlanes>
-inline constexpr int kTileRows = V::kQuantChains / kPlanes / kQuantParts<V, kFormat>;
+inline constexpr int kMostRows = V::kQuantChains / kPlanes / kQuantParts<V, kFormat>;
 
 // All rows of x, kMaxX at a time, the rest in one smaller tile; see QuantizedTile.
 template <typename V, PackedFormat kFormat, int kPlanes, typename Blocks>
 void QuantizedRows(const QuantizedMatMulArgs& args, int64_t block, int num_blocks,
                    const Blocks& blocks, float* out) {
-  constexpr int kMaxX = kTileRows<V, kFormat, kPlanes>;
+  constexpr int kMaxX = kMostRows<V, kFormat, kPlanes>;
   const auto tile = [&]<int kX>(int64_t row) {
     QuantizedTile<V, kFormat, kPlanes, kX>(args, row, block, num_blocks, blocks,
                                            out + row * args.out_stride);
@@ -285,7 +285,7 @@ template <typename V, PackedFormat kFormat, int kPlanes>
 void QuantizedGroup(const QuantizedMatMulArgs& args, int64_t group, float* out) {
   const int64_t num_all = args.cols / kQuantBlock;
   const uint8_t* packed = args.packed + group * num_all * kFormat.BlockBytes();
-  if (args.num_rows <= kTileRows<V, kFormat, kPlanes>) {
+  if (args.num_rows <= kMostRows<V, kFormat, kPlanes>) {
     const PackedBlocks<V, kFormat> blocks{packed, V::Set(args.unit)};
     return QuantizedRows<V, kFormat, kPlanes>(args, 0, static_cast<int>(num_all), blocks, out);
   }
