@@ -30,7 +30,7 @@ int64_t ProbeFloats(int64_t rounds, float* sink) {
   const typename V::F half = V::Set(*sink);  // not known to the compiler
   typename V::F totals[kChains];
 #pragma GCC unroll 32
-  for (int i = 0; i < kChains; ++i) totals[i] = half;
+  for (int i = 0; i < kChains; ++i) totals[i] = V::Set(*sink + static_cast<float>(i));
   for (int64_t round = 0; round < rounds * kProbeRound; ++round) {
 #pragma GCC unroll 32
     for (int i = 0; i < kChains; ++i) totals[i] = V::MulAdd(totals[i], half, half);
