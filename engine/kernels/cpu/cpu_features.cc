@@ -114,7 +114,7 @@ const KernelTable* KernelsOf(Isa isa) {
   return nullptr;
 }
 
-// Asks for kernels only where the CPU runs them: the function that names them is compiled like them.
+// The function that names an instruction set's kernels is compiled for it too: features come first.
 bool CpuHas(Isa isa) { return HasFeaturesFor(isa) && KernelsOf(isa) != nullptr; }
 
 Isa BestIsa() {
