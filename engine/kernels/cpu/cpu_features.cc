@@ -114,7 +114,8 @@ const KernelTable* KernelsOf(Isa isa) {
   return nullptr;
 }
 
-// The function that names an instruction set's kernels is compiled for it too: features come first.
+// Asks for kernels only where the CPU runs them: the function that names them is compiled like
+// them.
 bool CpuHas(Isa isa) { return HasFeaturesFor(isa) && KernelsOf(isa) != nullptr; }
 
 Isa BestIsa() {
