@@ -1,4 +1,4 @@
-// Rearranges stored weights into the layout of packed_weights.h.
+// Rearranges stored weights, quantised or BF16, into the layouts of packed_weights.h.
 #pragma once
 
 #include <cstdint>
