@@ -52,7 +52,7 @@ absl::Status MeasureStart(const RunnerOptions& options, BenchReport& report) {
   RETURN_IF_ERROR(bench->WarmUp(kFirstPrompt));
   report.start.first_token = ProcessAge();
   report.start.prompt_tokens = kFirstPrompt.num_tokens;
-  report.start.pages_from_disk = PagesReadFromDisk();
+  report.start.disk_page_faults = DiskPageFaults();
 
   RETURN_IF_ERROR(bench->WarmUp(decode, /*computed_context=*/false));
   const ResidentMemory memory = ReadResidentMemory();
@@ -92,7 +92,9 @@ absl::StatusOr<BenchReport> Bench(const Config& config) {
   report.isa = bench->runner().isa();
   report.num_threads = options.ops.num_threads;
   RETURN_IF_ERROR(MeasureRows(*bench, loads, static_cast<int>(config.repetitions()), report));
-  report.memory.peak_bytes = ReadResidentMemory().peak;  // before the limits take memory
+  // Before the limits take memory. The system counts the peak less exactly than what is there now.
+  report.memory.peak_bytes =
+      std::max(ReadResidentMemory().peak, report.memory.decode_resident_bytes);
 
   const MatrixCounts& layers = report.weights.layers;
   const int weight_bits = 2 * layers.byte_weights > layers.integer_weights ? 8 : 4;

@@ -16,18 +16,13 @@ constexpr double kMega = 1e6, kGiga = 1e9;
 std::string StartLines(const BenchReport& report) {
   const StartFacts& start = report.start;
   const MemoryFacts& memory = report.memory;
-  const std::string cache =
-      start.pages_from_disk == 0
-          ? "the model was in the page cache"
-          : absl::StrFormat("%d pages came from disk: run again for a warm start",
-                            start.pages_from_disk);
   return absl::StrFormat(
       "start    loaded in %.3f s; first token of a %d-token prompt %.2f s after process start "
       "(%s)\n"
       "memory   peak %.0f MB; decode engine with %d sequences of %d tokens %.0f MB, %.0f MB of it "
       "the mapped file\n",
       absl::ToDoubleSeconds(start.load), start.prompt_tokens,
-      absl::ToDoubleSeconds(start.first_token), cache, memory.peak_bytes / kMega,
+      absl::ToDoubleSeconds(start.first_token), start.disk_page_faults, memory.peak_bytes / kMega,
       memory.decode_load.num_sequences, memory.decode_load.context,
       memory.decode_resident_bytes / kMega, memory.decode_file_bytes / kMega);
 }
@@ -195,7 +190,7 @@ ordered_json BenchJson(const BenchReport& report, const Config& config) {
        {{"load_s", absl::ToDoubleSeconds(start.load)},
         {"first_token_s", absl::ToDoubleSeconds(start.first_token)},
         {"prompt_tokens", start.prompt_tokens},
-        {"pages_from_disk", start.pages_from_disk}}},
+        {"disk_page_faults", start.disk_page_faults}}},
       {"memory",
        {{"peak_bytes", memory.peak_bytes},
         {"decode_sequences", memory.decode_load.num_sequences},

@@ -38,7 +38,7 @@ struct StartFacts {
   absl::Duration load;         // model opened and packed, pools mapped
   absl::Duration first_token;  // from the start of the process to the first token after a prompt
   int prompt_tokens = 0;
-  int64_t pages_from_disk = 0;  // 0: all of the model was in the page cache
+  int64_t disk_page_faults = 0;  // many: the model was not in the page cache
 };
 
 struct MemoryFacts {

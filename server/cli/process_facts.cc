@@ -63,7 +63,7 @@ ResidentMemory ReadResidentMemory() {
           .peak = StatusBytes("VmHWM")};
 }
 
-int64_t PagesReadFromDisk() {
+int64_t DiskPageFaults() {
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_majflt;

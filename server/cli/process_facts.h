@@ -19,8 +19,8 @@ struct ResidentMemory {
 };
 ResidentMemory ReadResidentMemory();
 
-// Pages that had to be read from disk so far.
-int64_t PagesReadFromDisk();
+// How often a page had to be read from disk so far.
+int64_t DiskPageFaults();
 
 // "AMD EPYC 9B14"; "unknown CPU" where the system does not say.
 std::string CpuName();
