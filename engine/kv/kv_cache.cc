@@ -91,6 +91,10 @@ KvCache::KvCache(const KvLayout& layout, int num_blocks, int64_t pool_bytes, uin
       data_(data),
       owns_data_(owns_data) {}
 
+bool KvShard::HasLayer(int layer) const {
+  return layer >= layer_begin && layer < layer_begin + kv->layout().num_layers;
+}
+
 KvCache::~KvCache() {
   if (owns_data_) munmap(data_, pool_bytes_ * 2 * layout_.num_layers);
 }
@@ -153,8 +157,7 @@ std::vector<KvCache::HeadRun> KvCache::HeadRuns(int layer) const {
       }
     }
     for (const KvShard& shard : shards_) {
-      const int shard_layer = layer - shard.layer_begin;
-      if (shard_layer < 0 || shard_layer >= shard.kv->layout_.num_layers) continue;
+      if (!shard.HasLayer(layer)) continue;
       const auto place = std::find(shard.heads.begin(), shard.heads.end(), head);
       if (place == shard.heads.end()) continue;
       runs.push_back({&shard, static_cast<int>(place - shard.heads.begin()), 1});
@@ -198,7 +201,11 @@ std::vector<absl::Span<Byte>> KvCache::JoinedRuns(int layer, KvComponent compone
 void KvCache::CopyToReplicas(int layer, KvComponent component,
                              absl::Span<const BlockId> block_table, int token_begin,
                              int token_end) {
-  if (shards_.empty()) return;
+  size_t num_copies = 0;
+  for (const KvShard& shard : shards_) {
+    if (shard.HasLayer(layer)) num_copies += shard.heads.size();
+  }
+  if (num_copies <= static_cast<size_t>(layout_.num_kv_heads)) return;
   std::vector<const uint8_t*> heads(layout_.num_kv_heads);  // of one token
   const int64_t head_bytes = layout_.TokenBytes() / layout_.num_kv_heads;
   const std::vector<HeadRun> head_runs = HeadRuns(layer);
@@ -210,9 +217,8 @@ void KvCache::CopyToReplicas(int layer, KvComponent component,
       for (int i = 0; i < run.count; ++i) *next++ = first + (run.place + i) * head_bytes;
     }
     for (const KvShard& shard : shards_) {
-      const int shard_layer = layer - shard.layer_begin;
-      if (shard_layer < 0 || shard_layer >= shard.kv->layout_.num_layers) continue;
-      uint8_t* to = shard.kv->Token(shard_layer, component, block_table, token);
+      if (!shard.HasLayer(layer)) continue;
+      uint8_t* to = shard.kv->Token(layer - shard.layer_begin, component, block_table, token);
       for (const int head : shard.heads) {
         if (to != heads[head]) std::memcpy(to, heads[head], head_bytes);
         to += head_bytes;

@@ -25,6 +25,8 @@ struct KvShard {
   int layer_begin = 0;          // the instance's layer that is the cache's first
   std::vector<int> heads;       // the instance's K/V head at each place of the cache's
   std::unique_ptr<KvCache> kv;  // as many blocks of the same size as the instance's
+
+  bool HasLayer(int layer) const;  // of the instance
 };
 
 // Memory is mapped, not touched, at creation. Concurrent use is safe on disjoint blocks.

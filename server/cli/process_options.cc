@@ -7,8 +7,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
+#include "engine/weights/model_weights.h"
+#include "engine/weights/rank_slice.h"
 #include "server/cli/commands.h"
 #include "server/cli/instance_plan.h"
+#include "server/cli/rank_command.h"
 
 namespace tandem {
 namespace {
@@ -18,6 +21,26 @@ absl::StatusOr<Role> ParseRole(const std::string& role) {
   if (role == "decode") return Role::kDecode;
   if (role == "mixed") return Role::kMixed;
   return absl::InvalidArgumentError("--role is required: prefill, decode or mixed");
+}
+
+// Sets the ranks and, of the instance's cores, those of this rank.
+absl::Status ShareOutCores(const Config& config, RunnerOptions& runner) {
+  runner.ranks = {.tp = static_cast<int>(config.tp()), .pp = static_cast<int>(config.pp())};
+  ASSIGN_OR_RETURN(const std::vector<int> cpus, ParseCpuList(config.cpus()));
+  const int64_t num_ranks = config.tp() * config.pp();
+  const auto num_cpus = static_cast<int64_t>(cpus.empty() ? AvailableCpus().size() : cpus.size());
+  if (num_ranks > num_cpus && num_ranks > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--tp ", config.tp(), " --pp ", config.pp(), " make ", num_ranks,
+                     " ranks of an instance that has ", num_cpus,
+                     " cores: tp times pp must be at most ", num_cpus));
+  }
+  const int64_t threads = config.threads() > 0 ? config.threads() : num_cpus / num_ranks;
+  runner.ops.num_threads = static_cast<int>(threads);
+  for (int64_t i = 0; i < threads && !cpus.empty(); ++i) {
+    runner.ops.cpus.push_back(cpus[(config.rank() * threads + i) % num_cpus]);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -78,16 +101,21 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   return options;
 }
 
+absl::Status CheckModelFitsRanks(const Config& config) {
+  ASSIGN_OR_RETURN(const RunnerOptions options, MakeRunnerOptions(config));
+  if (options.ranks.NumRanks() == 1) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(options.model_path));
+  return MakeRankSlice(*model, options.ranks, /*rank=*/0).status();
+}
+
 absl::StatusOr<RunnerOptions> MakeRunnerOptions(const Config& config) {
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
   RunnerOptions runner;
   runner.model_path = config.model();
   ASSIGN_OR_RETURN(runner.ops.isa, ParseIsa(config.isa()));
   runner.ops.quantize_activations = config.quantize_activations();
-  ASSIGN_OR_RETURN(runner.ops.cpus, ParseCpuList(config.cpus()));
-  runner.ops.num_threads = config.threads() > 0       ? static_cast<int>(config.threads())
-                           : !runner.ops.cpus.empty() ? static_cast<int>(runner.ops.cpus.size())
-                                                      : static_cast<int>(AvailableCpus().size());
+  RETURN_IF_ERROR(ShareOutCores(config, runner));
+  runner.start_rank = StartRankLikeThis;
   ASSIGN_OR_RETURN(runner.kv_dtype, ParseDType(config.kv_cache_dtype()));
   runner.block_size = static_cast<int>(config.block_size());
   runner.kv_cache_bytes = config.kv_cache_bytes();

@@ -1,10 +1,14 @@
 // Instances of several ranks, each a process of its own, on the tiny checkpoints.
+#include <cmath>
 #include <csignal>
+#include <cstdlib>
+#include <fstream>
 
 #include "engine/runner/model_runner.h"
 #include "engine/runner/rank_main.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "tests/engine/model/tiny_model.h"
 #include "tests/engine/runner/sequence.h"
 
@@ -14,7 +18,20 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Forks each rank: tests have no threads by then.
+// Forks each rank: tests have no threads by then. Appends their process ids.
+StartRank ForkRanks(const RunnerOptions& options, std::vector<pid_t>* pids = nullptr) {
+  return [options, pids](int rank, int fd) -> absl::StatusOr<pid_t> {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const absl::Status status = RunRank(options, rank, fd);
+      LOG(ERROR) << "rank " << rank << ": " << status;
+      _exit(1);
+    }
+    if (pids != nullptr) pids->push_back(pid);
+    return pid;
+  };
+}
+
 RunnerOptions Options(const std::string& name, int tp, int pp, std::vector<pid_t>* pids = nullptr) {
   RunnerOptions options;
   options.model_path = TinyModelPath(name);
@@ -22,17 +39,7 @@ RunnerOptions Options(const std::string& name, int tp, int pp, std::vector<pid_t
   options.block_size = 8;
   options.max_num_batched_tokens = 96;
   options.ranks = {.tp = tp, .pp = pp};
-  RunnerOptions of_rank = options;
-  options.start_rank = [of_rank, pids](int rank, int fd) -> absl::StatusOr<pid_t> {
-    const pid_t pid = fork();
-    if (pid == 0) {
-      const absl::Status status = RunRank(of_rank, rank, fd);
-      LOG(ERROR) << "rank " << rank << ": " << status;
-      _exit(1);
-    }
-    if (pids != nullptr) pids->push_back(pid);
-    return pid;
-  };
+  options.start_rank = ForkRanks(options, pids);
   return options;
 }
 
@@ -255,6 +262,34 @@ TEST(Parallel, KvWrittenFromOutsideReachesEveryRank) {
   Generate(*target, sequences, 96, 9);
   for (size_t i = 0; i < sequences.size(); ++i) {
     EXPECT_THAT(sequences[i].output(), testing::ElementsAreArray(expected[i].output()));
+  }
+}
+
+// Quantised weights are cut at blocks of 32 columns, and 1,536 columns are 48 of them.
+TEST(Parallel, DefaultModelOnSixRanksFollowsTransformers) {
+  const char* path = std::getenv("TANDEM_TEST_MODEL");
+  if (path == nullptr) GTEST_SKIP() << "TANDEM_TEST_MODEL does not name the default model";
+  RunnerOptions options = Options("llama", 3, 2);
+  options.model_path = path;
+  options.max_model_len = 256;
+  options.ops.quantize_activations = false;  // the golden numbers are those of float32
+  options.start_rank = ForkRanks(options);
+  const auto runner = CreateRunner(options);
+  const auto goldens = nlohmann::json::parse(
+      std::ifstream(TANDEM_SOURCE_DIR "/tests/golden/smollm2-135m-instruct/greedy.json"));
+  const std::vector<BlockId> pool = ShuffledBlocks(9 * 16, 9);
+  std::vector<Sequence> sequences;
+  for (size_t i = 0; i < goldens.size(); ++i) {
+    const auto first = pool.begin() + static_cast<int64_t>(16 * i);
+    sequences.emplace_back(RequestId(i), goldens[i].at("prompt_ids"), Greedy(),
+                           std::vector<BlockId>(first, first + 16));
+  }
+  Generate(*runner, sequences, 32, 16);
+  for (size_t i = 0; i < goldens.size(); ++i) {
+    for (size_t step = 0; step < 16 && goldens[i].at("margins")[step] >= 0.01; ++step) {
+      EXPECT_EQ(sequences[i].output()[step], goldens[i].at("greedy")[step].get<TokenId>())
+          << goldens[i].at("name") << " step " << step;
+    }
   }
 }
 
