@@ -39,13 +39,14 @@ class Channel {
     SharedCounter released;
   };
   Ends& ends() const { return *reinterpret_cast<Ends*>(memory_); }
-  uint8_t* Slot(uint32_t message) const;
+  uint8_t* Slot(uint64_t message) const;
 
   uint8_t* const memory_;  // Ends, then slots: int64_t size, padding, message
   const ChannelShape shape_;
   const PeerWaiter& waiter_;
-  uint32_t num_sent_ = 0;
-  uint32_t num_received_ = 0;
+  // Slots follow these; the shared counters are their low halves.
+  uint64_t num_sent_ = 0;
+  uint64_t num_received_ = 0;
 };
 
 }  // namespace tandem

@@ -180,7 +180,8 @@ std::vector<absl::Span<Byte>> KvCache::JoinedRuns(int layer, KvComponent compone
                                                   absl::Span<const BlockId> block_table,
                                                   int token_begin, int token_end) const {
   const std::vector<HeadRun> head_runs = HeadRuns(layer);
-  if (head_runs.size() == 1 && head_runs[0].shard->heads.size() == size_t(layout_.num_kv_heads)) {
+  if (head_runs.size() == 1 &&
+      head_runs[0].shard->heads.size() == static_cast<size_t>(layout_.num_kv_heads)) {
     const KvShard& shard = *head_runs[0].shard;
     return shard.kv->Runs<Byte>(layer - shard.layer_begin, component, block_table, token_begin,
                                 token_end);

@@ -20,18 +20,18 @@ absl::StatusOr<std::unique_ptr<Transformer>> Transformer::Create(const Model& mo
                                                                  const RankLinks& links) {
   ASSIGN_OR_RETURN(RopeTables rope,
                    MakeRopeTables(model.config.rope, model.config.head_dim, limits.max_position));
-  return std::unique_ptr<Transformer>(
-      new Transformer(model, std::move(rope), limits.max_rows, ops, kv, links));
+  std::unique_ptr<Transformer> transformer(
+      new Transformer(model, std::move(rope), limits.max_rows, ops, kv));
+  transformer->links_ = links;
+  return transformer;
 }
 
-Transformer::Transformer(const Model& model, RopeTables rope, int max_rows, Ops& ops, KvCache& kv,
-                         const RankLinks& links)
+Transformer::Transformer(const Model& model, RopeTables rope, int max_rows, Ops& ops, KvCache& kv)
     : config_(model.config),
       weights_(model.weights),
       rope_(std::move(rope)),
       ops_(ops),
       kv_(kv),
-      links_(links),
       activations_(model.config, max_rows) {}
 
 absl::Status Transformer::Forward(const StepInput& input, LayerDone layer_done,

@@ -63,8 +63,7 @@ class Transformer {
   absl::Status Forward(const StepInput& input, LayerDone layer_done, TakeLogits take_logits);
 
  private:
-  Transformer(const Model& model, RopeTables rope, int max_rows, Ops& ops, KvCache& kv,
-              const RankLinks& links);
+  Transformer(const Model& model, RopeTables rope, int max_rows, Ops& ops, KvCache& kv);
 
   // The residual stream before the first of our layers, and what becomes of it after the last.
   absl::Status Begin(const StepInput& input);
@@ -84,7 +83,7 @@ class Transformer {
   const RopeTables rope_;
   Ops& ops_;
   KvCache& kv_;
-  const RankLinks links_;
+  RankLinks links_;  // fixed once created
   Activations activations_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -25,9 +26,11 @@ absl::StatusOr<Role> ParseRole(const std::string& role) {
 
 // Sets the ranks and, of the instance's cores, those of this rank.
 absl::Status ShareOutCores(const Config& config, RunnerOptions& runner) {
-  runner.ranks = {.tp = static_cast<int>(config.tp()), .pp = static_cast<int>(config.pp())};
+  // A command without these options has one rank.
+  runner.ranks = {.tp = std::max(1, static_cast<int>(config.tp())),
+                  .pp = std::max(1, static_cast<int>(config.pp()))};
   ASSIGN_OR_RETURN(const std::vector<int> cpus, ParseCpuList(config.cpus()));
-  const int64_t num_ranks = config.tp() * config.pp();
+  const int64_t num_ranks = runner.ranks.NumRanks();
   const auto num_cpus = static_cast<int64_t>(cpus.empty() ? AvailableCpus().size() : cpus.size());
   if (num_ranks > num_cpus && num_ranks > 1) {
     return absl::InvalidArgumentError(
