@@ -7,14 +7,7 @@ import signal
 import pytest
 
 from tandem_server import MODEL, TandemServer, children_of, is_alive, run_tandem, wait_until
-
-PROMPTS = ["The capital of France is", "def fibonacci(n):", "Item 7: " + "the quick brown fox jumps. " * 30]
-
-
-def answer(server, prompt: str):
-    choice = server.post("/v1/completions", {"prompt": prompt, "max_tokens": 24, "temperature": 0, "logprobs": 1,
-                                             "ignore_eos": True})["choices"][0]
-    return choice["text"], choice["logprobs"]["tokens"], choice["logprobs"]["token_logprobs"]
+from test_topologies import NUM_ROUNDS, PROMPTS, STEP_BUDGET_FLAGS, answer, answers_under_load
 
 
 def ranks_of(server) -> list[int]:
@@ -24,14 +17,14 @@ def ranks_of(server) -> list[int]:
 
 
 @pytest.mark.parametrize("flags", [
-    ["--mixed", "1", "--pp", "2"],
-    ["--prefill", "1", "--decode", "1", "--pipeline-parallel-size", "2", "--max-num-batched-tokens", "64"],
+    ["--mixed", "1", "--pp", "2", *STEP_BUDGET_FLAGS],
+    ["--prefill", "1", "--decode", "1", "--pipeline-parallel-size", "2"],
 ], ids=["mixed", "1P1D"])
-def test_two_stages_answer_as_one(server, flags):
+def test_two_stages_under_load_answer_as_one_alone(server, flags):
     expected = [answer(server, prompt) for prompt in PROMPTS]
     with TandemServer(*flags) as staged:
         assert len(ranks_of(staged)) == len(staged.workers())
-        assert [answer(staged, prompt) for prompt in PROMPTS] == expected
+        assert answers_under_load(staged) == expected * NUM_ROUNDS
 
 
 def test_killed_rank_takes_its_instance_along_and_all_of_it_is_restarted():
