@@ -7,10 +7,11 @@ void DecodeScheduler::Admit(Sequence* sequence) {
   decoding_.insert(sequence);
 }
 
-void DecodeScheduler::Schedule(absl::FunctionRef<bool(Sequence*)> grow, Batch* batch) {
-  for (auto it = decoding_.begin(); it != decoding_.end();) {
+void DecodeScheduler::Schedule(int depth, absl::FunctionRef<bool(Sequence*)> grow, Batch* batch) {
+  size_t room = (decoding_.size() + depth - 1) / depth;
+  for (auto it = decoding_.begin(); it != decoding_.end() && room > 0;) {
     Sequence* sequence = *it;
-    if (!sequence->in_flight()) AddRow(sequence, grow, batch);
+    if (!sequence->in_flight() && AddRow(sequence, grow, batch)) --room;
     it = decoding_.upper_bound(sequence);  // `it` itself may have been preempted
   }
 }

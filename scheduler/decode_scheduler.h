@@ -1,5 +1,5 @@
 // Which sequences draw their next token: every one whose KV is here, in every step (continuous
-// batching, Orca, OSDI 2022).
+// batching, Orca, OSDI 2022), or in every round of steps through a pipeline.
 #pragma once
 
 #include "absl/functional/function_ref.h"
@@ -18,10 +18,11 @@ class DecodeScheduler {
   void Admit(Sequence* sequence);
   void Remove(Sequence* sequence) { decoding_.erase(sequence); }
 
-  // Adds a row for every sequence that no other batch computes with, in order. Where the next
+  // Adds rows for sequences that no other batch computes with, in order: all of them, or, so that
+  // each of `depth` batches in flight has its share, that part of all that decode. Where the next
   // position lies beyond the sequence's blocks, `grow` is asked for one more. It may preempt
   // (Remove) that sequence or later ones; where it says no, the sequence gets no row this time.
-  void Schedule(absl::FunctionRef<bool(Sequence*)> grow, Batch* batch);
+  void Schedule(int depth, absl::FunctionRef<bool(Sequence*)> grow, Batch* batch);
 
   // The same for one sequence; false when it gets no row.
   bool AddRow(Sequence* sequence, absl::FunctionRef<bool(Sequence*)> grow, Batch* batch) const;

@@ -230,7 +230,8 @@ Batch InstanceScheduler::Schedule(absl::Time now) {
   if (in_flight_.size() >= options_.depth) return batch;
   ScheduleSuspect(&batch);
   if (batch.empty()) {
-    decode_.Schedule([this](Sequence* sequence) { return Grow(sequence); }, &batch);
+    decode_.Schedule(
+        options_.depth, [this](Sequence* sequence) { return Grow(sequence); }, &batch);
     prefill_.Schedule(
         options_.max_num_batched_tokens - batch.NumTokens(),
         [this](Sequence* sequence) { return Start(sequence); }, &batch);

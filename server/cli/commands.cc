@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
 #include "server/cli/config_loader.h"
+#include "server/cli/rank_command.h"
 #include "server/cli/signals.h"
 
 namespace tandem {
@@ -60,7 +61,9 @@ int ReportUnknown(const std::string& name) {
 }
 
 void SetLogging(const Subcommand& subcommand, const Config& config) {
-  SetLogProcessName(config.instance_id().empty() ? subcommand.name : config.instance_id());
+  const std::string name =
+      config.instance_id().empty() ? std::string(subcommand.name) : config.instance_id();
+  SetLogProcessName(config.rank() > 0 ? absl::StrCat(name, "/rank-", config.rank()) : name);
   if (config.log_level() == "warning") SetMinLogSeverity(LogSeverity::WARNING);
   if (config.log_level() == "error") SetMinLogSeverity(LogSeverity::ERROR);
 }
@@ -97,7 +100,8 @@ int RunCommand(const std::vector<std::string>& args) {
     return 0;
   }
   SetLogging(*subcommand, *config);
-  const absl::Status status = subcommand->run(*config);
+  const absl::Status status =
+      config->rank() > 0 ? RunRankCommand(*config) : subcommand->run(*config);
   if (status.ok()) return 0;
   std::cerr << "tandem " << args[0] << ": " << status.message() << std::endl;
   return status.code() == absl::StatusCode::kInvalidArgument ? kExitRefused : 1;

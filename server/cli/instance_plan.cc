@@ -32,16 +32,17 @@ absl::StatusOr<std::vector<InstancePlan>> PlanInstances(const Config& config,
   add("mixed", config.mixed());
 
   const int num_cpus = static_cast<int>(cpus.size());
-  const int num_instances = static_cast<int>(plan.size());
-  const int threads = config.threads() > 0 ? static_cast<int>(config.threads())
-                                           : std::max(1, num_cpus / num_instances);
-  const bool pin = threads * num_instances <= num_cpus;
+  const int ranks_per_instance = static_cast<int>(config.tp() * config.pp());
+  const int num_ranks = static_cast<int>(plan.size()) * ranks_per_instance;
+  const int threads =
+      config.threads() > 0 ? static_cast<int>(config.threads()) : std::max(1, num_cpus / num_ranks);
+  const bool pin = threads * num_ranks <= num_cpus;
   auto next_cpu = cpus.begin();
   for (InstancePlan& instance : plan) {
     instance.threads = threads;
     if (!pin) continue;
-    instance.cpus.assign(next_cpu, next_cpu + threads);
-    next_cpu += threads;
+    instance.cpus.assign(next_cpu, next_cpu + threads * ranks_per_instance);
+    next_cpu += threads * ranks_per_instance;
   }
   return plan;
 }

@@ -10,10 +10,10 @@
 namespace tandem {
 
 struct InstancePlan {
-  std::string id;    // "prefill-0"
-  std::string role;  // "prefill", "decode", "mixed"
-  int threads = 1;
-  std::vector<int> cpus;  // one per thread; empty: not pinned
+  std::string id;         // "prefill-0"
+  std::string role;       // "prefill", "decode", "mixed"
+  int threads = 1;        // of each rank
+  std::vector<int> cpus;  // one per thread, rank after rank; empty: not pinned
 };
 
 // Deals `cpus` (those this process may run on) out to the instances of `config`. Where there are

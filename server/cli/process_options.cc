@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -11,8 +12,11 @@
 #include "absl/time/clock.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
+#include "engine/weights/model_weights.h"
+#include "engine/weights/rank_slice.h"
 #include "server/cli/commands.h"
 #include "server/cli/instance_plan.h"
+#include "server/cli/rank_command.h"
 
 namespace tandem {
 namespace {
@@ -45,6 +49,28 @@ std::function<void(int64_t done, int64_t all)> LogPacking() {
       last = now;
     }
   };
+}
+
+// Sets the ranks and, of the instance's cores, those of this rank.
+absl::Status ShareOutCores(const Config& config, RunnerOptions& runner) {
+  // A command without these options has one rank.
+  runner.ranks = {.tp = std::max(1, static_cast<int>(config.tp())),
+                  .pp = std::max(1, static_cast<int>(config.pp()))};
+  ASSIGN_OR_RETURN(const std::vector<int> cpus, ParseCpuList(config.cpus()));
+  const int64_t num_ranks = runner.ranks.NumRanks();
+  const auto num_cpus = static_cast<int64_t>(cpus.empty() ? AvailableCpus().size() : cpus.size());
+  if (num_ranks > num_cpus && num_ranks > 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--tp ", config.tp(), " --pp ", config.pp(), " make ", num_ranks,
+                     " ranks of an instance that has ", num_cpus,
+                     " cores: tp times pp must be at most ", num_cpus));
+  }
+  const int64_t threads = config.threads() > 0 ? config.threads() : num_cpus / num_ranks;
+  runner.ops.num_threads = static_cast<int>(threads);
+  for (int64_t i = 0; i < threads && !cpus.empty(); ++i) {
+    runner.ops.cpus.push_back(cpus[(config.rank() * threads + i) % num_cpus]);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -105,16 +131,21 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   return options;
 }
 
+absl::Status CheckModelFitsRanks(const Config& config) {
+  ASSIGN_OR_RETURN(const RunnerOptions options, MakeRunnerOptions(config));
+  if (options.ranks.NumRanks() == 1) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, LoadModel(options.model_path));
+  return MakeRankSlice(*model, options.ranks, /*rank=*/0).status();
+}
+
 absl::StatusOr<RunnerOptions> MakeRunnerOptions(const Config& config) {
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
   RunnerOptions runner;
   runner.model_path = config.model();
   ASSIGN_OR_RETURN(runner.ops.isa, ParseIsa(config.isa()));
   runner.ops.quantize_activations = config.quantize_activations();
-  ASSIGN_OR_RETURN(runner.ops.cpus, ParseCpuList(config.cpus()));
-  runner.ops.num_threads = config.threads() > 0       ? static_cast<int>(config.threads())
-                           : !runner.ops.cpus.empty() ? static_cast<int>(runner.ops.cpus.size())
-                                                      : static_cast<int>(AvailableCpus().size());
+  RETURN_IF_ERROR(ShareOutCores(config, runner));
+  runner.start_rank = StartRankLikeThis;
   if (const std::string cache = CacheFolder(config); config.pack_cache() && !cache.empty()) {
     runner.pack.cache_folder = cache + "/packed";
   }

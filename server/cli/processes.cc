@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <iostream>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,15 @@
 
 namespace tandem {
 namespace {
+
+// Returns when a signal tells us to end, or UNAVAILABLE when a rank of the instance has died.
+absl::Status AwaitTermination(const Worker& worker) {
+  while (true) {
+    const int signal = WaitForSignal();
+    if (signal == SIGINT || signal == SIGTERM) return absl::OkStatus();
+    RETURN_IF_ERROR(worker.CheckRanks());
+  }
+}
 
 void WaitForTermination() {
   int signal = 0;
@@ -61,7 +71,11 @@ absl::Status RunWorker(const Config& config) {
   ASSIGN_OR_RETURN(const WorkerOptions options, MakeWorkerOptions(config));
   ASSIGN_OR_RETURN(auto worker, Worker::Create(options));
   LOG(INFO) << "listening on port " << worker->port();
-  WaitForTermination();
+  if (const absl::Status status = AwaitTermination(*worker); !status.ok()) {
+    // At once, as if this rank had died too: peers and gateway know how to go on without us.
+    LOG(ERROR) << "ending with " << status.message();
+    std::_Exit(1);
+  }
   const bool clean = worker->Drain(absl::Seconds(config.drain_timeout()));
   return clean ? absl::OkStatus() : absl::AbortedError("drain timeout: some requests were cut");
 }

@@ -31,6 +31,8 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
   add("--role", instance.role);
   add("--instance-id", instance.id);
   add("--threads", instance.threads);
+  add("--tp", config.tp());
+  add("--pp", config.pp());
   if (!instance.cpus.empty()) add("--cpus", FormatCpuList(instance.cpus));
   add("--isa", config.isa());
   add("--quantize-activations", config.quantize_activations());
@@ -57,8 +59,8 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
 absl::Status StartWorkers(const Config& config, int scheduler_port, Supervisor& supervisor) {
   ASSIGN_OR_RETURN(const std::vector<InstancePlan> plan, PlanInstances(config, AvailableCpus()));
   if (plan.front().cpus.empty()) {
-    LOG(WARNING) << plan.size() << " instances of " << plan.front().threads << " threads share "
-                 << AvailableCpus().size()
+    LOG(WARNING) << plan.size() << " instances of " << config.tp() * config.pp() << " ranks of "
+                 << plan.front().threads << " threads share " << AvailableCpus().size()
                  << " cores: not pinned, and their latencies depend on each other";
   }
   for (const InstancePlan& instance : plan) {
@@ -112,6 +114,7 @@ absl::Status RunServe(const Config& config) {
   BlockSignals();
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
   RETURN_IF_ERROR(CheckWorkerLimits(config));
+  RETURN_IF_ERROR(CheckModelFitsRanks(config));
   ASSIGN_OR_RETURN(auto controller, Controller::Create({.host = "127.0.0.1"}));
   ASSIGN_OR_RETURN(GatewayOptions gateway_options, MakeGatewayOptions(config));
   gateway_options.scheduler = controller->InProcessChannel();

@@ -12,6 +12,9 @@ namespace {
 
 constexpr absl::string_view kEventMagic = "TKVE";
 
+// Below this, handing gRPC a slice costs more than copying it.
+constexpr uint64_t kMinSliceBytes = 2048;
+
 std::string Flatten(const grpc::ByteBuffer& message) {
   std::string text;
   text.reserve(message.Length());
@@ -63,9 +66,17 @@ absl::StatusOr<v1::PullKvRequest> DecodePullKvRequest(const grpc::ByteBuffer& me
 
 grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
                                absl::Span<const absl::Span<const uint8_t>> runs) {
+  std::string head = EncodeKvFrameHeader(header, runs);
+  if (header.payload_bytes < runs.size() * kMinSliceBytes) {
+    head.reserve(head.size() + header.payload_bytes);
+    for (absl::Span<const uint8_t> run : runs) {
+      head.append(reinterpret_cast<const char*>(run.data()), run.size());
+    }
+    return FromString(head);
+  }
   std::vector<grpc::Slice> slices;
   slices.reserve(runs.size() + 1);
-  slices.emplace_back(EncodeKvFrameHeader(header, runs));
+  slices.emplace_back(head);
   for (absl::Span<const uint8_t> run : runs) {
     slices.emplace_back(run.data(), run.size(), grpc::Slice::STATIC_SLICE);
   }

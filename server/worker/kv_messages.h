@@ -28,7 +28,8 @@ grpc::ByteBuffer EncodePullKvRequest(const v1::PullKvRequest& request);
 absl::StatusOr<v1::PullKvRequest> DecodePullKvRequest(const grpc::ByteBuffer& message);
 
 // A frame whose payload stays where it is: `runs` must be mapped until gRPC has sent the message.
-// What is overwritten meanwhile is found by the checksum.
+// What is overwritten meanwhile is found by the checksum. Many short runs (heads that lie on
+// several ranks) are copied together instead.
 grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
                                absl::Span<const absl::Span<const uint8_t>> runs);
 

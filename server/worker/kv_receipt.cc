@@ -74,6 +74,8 @@ absl::StatusOr<KvReceipt::Placed> KvReceipt::Place(const std::vector<grpc::Slice
   RETURN_IF_ERROR(AppendPayload(slices, frame));
   placed.intact = frame.Finish().ok();
   if (placed.intact) {
+    pull_.cache->CopyToReplicas(placed.layer, placed.component, block_table_, placed.token_begin,
+                                placed.token_end);
     std::fill(begin, end, true);
     num_missing_ -= end - begin;
     bytes_ += placed.bytes;

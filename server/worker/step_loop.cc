@@ -12,7 +12,7 @@ namespace tandem {
 StepLoop::StepLoop(std::unique_ptr<InstanceScheduler> scheduler, ModelRunner* runner,
                    const Options& options)
     : options_(options), runner_(runner), scheduler_(std::move(scheduler)) {
-  runner_->SetLayerDoneCallback([this](uint64_t step, int layer) { OnLayerDone(layer); });
+  runner_->SetLayerDoneCallback([this](uint64_t step, int layer) { OnLayerDone(step, layer); });
   absl::MutexLock lock(&mutex_);
   stats_ = scheduler_->Stats();
 }
@@ -65,11 +65,12 @@ void StepLoop::Run() {
     const absl::Time now = absl::Now();
     const Batch batch = scheduler_->Schedule(now);
     Dispatch(scheduler_->TakeEvents(), now);
-    if (batch.empty()) {
+    if (!batch.empty() && !BeginStep(batch)) return;
+    if (steps_.empty()) {
       PublishStats(absl::ZeroDuration(), /*idle=*/true, now);
       WaitForWork(scheduler_->NextTick());
-    } else {
-      RunStep(batch);
+    } else if (batch.empty() || runner_->num_in_flight() == runner_->depth()) {
+      if (!FinishStep()) return;
     }
   }
 }
@@ -100,30 +101,54 @@ void StepLoop::Accept(Submission& submission, absl::Time now) {
   }
 }
 
-void StepLoop::RunStep(const Batch& batch) {
-  storing_.clear();
+bool StepLoop::BeginStep(const Batch& batch) {
+  StepInFlight& step = steps_.emplace_back();
+  step.batch = batch;
+  step.begin = absl::Now();
   for (const BatchRow& row : batch.rows) {
     const auto it = sinks_.find(row.request);
-    if (it != sinks_.end())
-      storing_.emplace_back(it->second.sink.get(), row.begin + row.num_tokens);
+    if (it != sinks_.end()) step.storing.emplace_back(it->second.sink, row.begin + row.num_tokens);
   }
   {
     absl::MutexLock lock(&mutex_);
-    if (idle_) last_progress_ = absl::Now();
+    if (idle_) last_progress_ = step.begin;
     idle_ = false;
   }
-  const absl::Time begin = absl::Now();
-  const absl::StatusOr<StepOutput> output = runner_->Run(batch);
-  const absl::Time end = absl::Now();
-  if (!output.ok()) LOG(ERROR) << "step " << batch.step << " failed: " << output.status();
-  Dispatch(output.ok() ? scheduler_->Commit(batch, *output, end)
-                       : scheduler_->Fail(batch, output.status(), end),
-           end);
-  PublishStats(end - begin, /*idle=*/false, end);
+  const absl::Status status = runner_->Submit(batch);
+  if (status.ok()) return true;
+  steps_.pop_back();
+  FailStep(batch, status);
+  return !absl::IsUnavailable(status);
 }
 
-void StepLoop::OnLayerDone(int layer) {
-  for (const auto& [sink, num_tokens] : storing_) sink->OnLayerStored(layer, num_tokens);
+bool StepLoop::FinishStep() {
+  const absl::StatusOr<StepOutput> output = runner_->Wait();
+  const absl::Time end = absl::Now();
+  const StepInFlight step = std::move(steps_.front());
+  steps_.pop_front();
+  if (output.ok()) {
+    Dispatch(scheduler_->Commit(step.batch, *output, end), end);
+  } else {
+    FailStep(step.batch, output.status());
+  }
+  // Steps overlap; their time is counted once.
+  PublishStats(end - std::max(step.begin, last_end_), /*idle=*/false, end);
+  last_end_ = end;
+  return !absl::IsUnavailable(output.status());
+}
+
+void StepLoop::FailStep(const Batch& batch, const absl::Status& status) {
+  LOG(ERROR) << "step " << batch.step << " failed: " << status;
+  if (absl::IsUnavailable(status)) return;  // the process ends, and its requests go elsewhere
+  const absl::Time now = absl::Now();
+  Dispatch(scheduler_->Fail(batch, status, now), now);
+}
+
+void StepLoop::OnLayerDone(uint64_t step, int layer) {
+  for (const StepInFlight& under_way : steps_) {
+    if (under_way.batch.step != step) continue;
+    for (const auto& [sink, num_tokens] : under_way.storing) sink->OnLayerStored(layer, num_tokens);
+  }
 }
 
 void StepLoop::Dispatch(const std::vector<Event>& events, absl::Time now) {

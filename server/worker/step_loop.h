@@ -1,5 +1,5 @@
-// The thread that owns a worker's scheduler and model runner, and steps them. Everything else
-// reaches it through its inbox.
+// The thread that owns a worker's scheduler and model runner, and steps them: as many steps at once
+// as the runner has stages. Everything else reaches it through its inbox.
 #pragma once
 
 #include <deque>
@@ -31,7 +31,7 @@ class RequestSink {
   virtual void OnEvents(absl::Span<const Event> events, absl::Time now) = 0;
 
   // The KV of positions [0, num_tokens) is stored in `layer`. On the loop's thread, in the middle
-  // of a step.
+  // of a step. May come after the terminal event, when the request ended meanwhile.
   virtual void OnLayerStored(int layer, int num_tokens) {}
 };
 
@@ -61,7 +61,7 @@ class StepLoop {
   ~StepLoop();  // Stops.
 
   void Start();
-  // Finishes the step under way, drops the rest and joins. Sinks hear nothing more.
+  // Finishes what this thread computes, drops the rest and joins. Sinks hear nothing more.
   void Stop();
 
   // Thread-safe. A new request: adds it to the scheduler (Add, or Expect if `expect`) with `sink`
@@ -86,12 +86,21 @@ class StepLoop {
     std::shared_ptr<RequestSink> sink;
   };
 
+  struct StepInFlight {
+    Batch batch;
+    std::vector<std::pair<std::shared_ptr<RequestSink>, int>> storing;  // with positions stored
+    absl::Time begin;
+  };
+
   void Run();
   void RunInbox();
   void Accept(Submission& submission, absl::Time now);
-  void RunStep(const Batch& batch);
+  // False: a rank of the instance has died, so there will be no more steps.
+  bool BeginStep(const Batch& batch);
+  bool FinishStep();  // the oldest
+  void FailStep(const Batch& batch, const absl::Status& status);
   void Dispatch(const std::vector<Event>& events, absl::Time now);
-  void OnLayerDone(int layer);
+  void OnLayerDone(uint64_t step, int layer);
   void PublishStats(absl::Duration step, bool idle, absl::Time now);
   void WaitForWork(absl::Time until);
 
@@ -101,8 +110,8 @@ class StepLoop {
   // Loop thread only.
   std::unique_ptr<InstanceScheduler> scheduler_;
   absl::flat_hash_map<RequestId, Entry> sinks_;
-  std::vector<std::pair<RequestSink*, int>>
-      storing_;  // sinks of the batch under way, with positions stored
+  std::deque<StepInFlight> steps_;              // in the runner; at most its depth
+  absl::Time last_end_ = absl::InfinitePast();  // of a step
 
   mutable absl::Mutex mutex_;
   std::deque<Command> inbox_ ABSL_GUARDED_BY(mutex_);

@@ -51,6 +51,7 @@ class GrpcWorker : public Worker {
   ~GrpcWorker() override { Stop(); }
 
   int port() const override { return port_; }
+  absl::Status CheckRanks() const override { return runner_->CheckRanks(); }
   bool Drain(absl::Duration timeout) override;
 
  private:
@@ -80,6 +81,7 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
                                  .max_num_seqs = options.max_num_seqs,
                                  .max_num_batched_tokens = options.runner.max_num_batched_tokens,
                                  .max_queued_requests = options.max_queued_requests,
+                                 .depth = worker->runner_->depth(),
                                  .lease = options.kv_lease}));
   worker->loop_ =
       std::make_unique<StepLoop>(std::move(scheduler), worker->runner_.get(),

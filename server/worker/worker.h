@@ -37,6 +37,9 @@ class Worker {
 
   virtual int port() const = 0;
 
+  // UNAVAILABLE names a rank of the instance that has died: the process must end. Thread-safe.
+  virtual absl::Status CheckRanks() const = 0;
+
   // Takes no new requests, lets running ones finish and leased KV be pulled until `timeout` has
   // passed, then ends the rest. Blocks. Returns false when something was cut.
   virtual bool Drain(absl::Duration timeout) = 0;

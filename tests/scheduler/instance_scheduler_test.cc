@@ -478,6 +478,27 @@ TEST(InstanceSchedulerTest, BatchesInFlightShareNoRequest) {
   EXPECT_EQ(instance.scheduler->Stats().finished_requests, 3);
 }
 
+TEST(InstanceSchedulerTest, EveryBatchInFlightHasItsShareOfTheDecodingSequences) {
+  InstanceOptions options = SmallOptions();
+  options.depth = 2;
+  FakeInstance instance(options);
+  for (uint64_t id : {1, 2, 3}) {
+    ASSERT_TRUE(instance.scheduler->Add(MakeRequest(id, 3, 4), kStart).ok());
+  }
+  ASSERT_TRUE(instance.Step());  // prefills all three
+  const Batch first = instance.scheduler->Schedule(kStart);
+  EXPECT_THAT(RowIds(first.rows), ElementsAre(1, 2));
+  const Batch second = instance.scheduler->Schedule(kStart);
+  EXPECT_THAT(RowIds(second.rows), ElementsAre(3));
+  instance.Collect(instance.scheduler->Commit(first, instance.runner.Run(first), kStart));
+  const Batch third = instance.scheduler->Schedule(kStart);
+  EXPECT_THAT(RowIds(third.rows), ElementsAre(1, 2));
+  instance.Collect(instance.scheduler->Commit(second, instance.runner.Run(second), kStart));
+  instance.Collect(instance.scheduler->Commit(third, instance.runner.Run(third), kStart));
+  instance.RunUntilIdle();
+  EXPECT_EQ(instance.scheduler->Stats().finished_requests, 3);
+}
+
 TEST(InstanceSchedulerTest, ABrokenLedgerFailsThatRequestAndIsCounted) {
 #ifdef TANDEM_DEBUG
   GTEST_SKIP() << "aborts the process in debug builds";

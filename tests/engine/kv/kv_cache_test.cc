@@ -129,6 +129,81 @@ TEST(KvCacheTest, RefusesSizesThatAreNotPositiveAndQuantisedTypes) {
   EXPECT_EQ(KvCache::Create(layout, 4).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
+// Four ranks: two stages of layers {0, 1} and {2}, and in each one rank with heads {0, 1} and one
+// with {1, 2}; layers and heads as a model of 3 layers and 3 heads has them.
+class JoinedKvCacheTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    layout_.num_kv_heads = 3;
+    std::vector<KvShard> shards;
+    for (const int layer_begin : {0, 2}) {
+      for (const int head_begin : {0, 1}) {
+        KvLayout layout = layout_;
+        layout.num_layers = layer_begin == 0 ? 2 : 1;
+        layout.num_kv_heads = 2;
+        shards.push_back({layer_begin, {head_begin, head_begin + 1}, *KvCache::Create(layout, 8)});
+        pools_.push_back(shards.back().kv.get());
+      }
+    }
+    joined_ = KvCache::Join(layout_, 8, std::move(shards));
+  }
+
+  KvLayout layout_ = kLayout;
+  std::vector<KvCache*> pools_;
+  std::unique_ptr<KvCache> joined_;
+};
+
+TEST_F(JoinedKvCacheTest, WrittenRangesReadBackAndReachEveryRankThatHoldsThem) {
+  const std::vector<BlockId> table = {5, 2, 7};
+  std::mt19937 random(2);
+  for (int layer = 0; layer < 3; ++layer) {
+    for (const KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
+      std::vector<uint8_t> bytes;
+      for (absl::Span<uint8_t> run : joined_->Write(layer, component, table, 2, 11)) {
+        for (uint8_t& byte : run) bytes.push_back(byte = static_cast<uint8_t>(random()));
+      }
+      ASSERT_EQ(bytes.size(), 9u * layout_.TokenBytes());
+      EXPECT_EQ(Concatenate(joined_->Read(layer, component, table, 2, 11)), bytes);
+
+      joined_->CopyToReplicas(layer, component, table, 2, 11);
+      const size_t head_bytes = layout_.TokenBytes() / 3;
+      for (const int head_begin : {0, 1}) {
+        std::vector<uint8_t> expected;
+        for (size_t token = 0; token < 9; ++token) {
+          const auto first = bytes.begin() + (3 * token + head_begin) * head_bytes;
+          expected.insert(expected.end(), first, first + 2 * head_bytes);
+        }
+        const KvCache& pool = *pools_[(layer == 2 ? 2 : 0) + head_begin];
+        EXPECT_EQ(Concatenate(pool.Read(layer == 2 ? 0 : layer, component, table, 2, 11)),
+                  expected);
+      }
+    }
+  }
+}
+
+TEST(KvCacheTest, StagesThatHoldAllHeadsKeepTheirRuns) {
+  std::vector<KvShard> shards;
+  KvLayout layout = kLayout;
+  layout.num_layers = 1;
+  for (int layer = 0; layer < 3; ++layer) {
+    shards.push_back({layer, {0, 1}, *KvCache::Create(layout, 10)});
+  }
+  const auto joined = KvCache::Join(kLayout, 10, std::move(shards));
+  const auto runs = joined->Read(1, KvComponent::kValues, {3, 4, 5, 9, 0, 1}, 2, 22);
+  ASSERT_EQ(runs.size(), 3u);
+  EXPECT_EQ(runs[0].size(), 10u * kLayout.TokenBytes());
+}
+
+TEST(KvCacheTest, LivesInMemoryOfOthers) {
+  const int64_t bytes = *KvCache::Bytes(kLayout, 4);
+  const std::unique_ptr<KvCache> owner = MakeCache(4);
+  auto* const memory = static_cast<uint8_t*>(owner->Layer(0).keys);
+  const auto first = *KvCache::CreateIn(memory, kLayout, 4);
+  first->Write(2, KvComponent::kValues, {3}, 3, 4)[0].back() = 7;
+  EXPECT_EQ(owner->Read(2, KvComponent::kValues, {3}, 3, 4)[0].back(), 7);
+  EXPECT_EQ(bytes % (2 * 3), 0);
+}
+
 TEST(KvCacheDeathTest, TokensBeyondTheBlockTableAreAProgrammersError) {
   const std::unique_ptr<KvCache> cache = MakeCache(2);
   EXPECT_DEATH(cache->Read(0, KvComponent::kKeys, {1}, 0, 5), "tokens \\[0, 5\\)");

@@ -108,12 +108,12 @@ class TinyModel {
   // Logits of input.logit_rows: [num_logit_rows][vocab_size].
   std::vector<std::vector<float>> Step(const StepInput& input) {
     std::vector<std::vector<float>> logits;
-    transformer_->Forward(
+    CHECK_OK(transformer_->Forward(
         input, [](int) {},
         [&](int index, absl::Span<const float> row) {
           CHECK(index == static_cast<int>(logits.size())) << "logits out of order";
           logits.emplace_back(row.begin(), row.end());
-        });
+        }));
     return logits;
   }
 

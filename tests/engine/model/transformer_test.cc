@@ -166,13 +166,13 @@ TEST_F(ForwardTest, ReportsALayerOnceItsKeysAndValuesAreStored) {
   model.Append(0, tokens, 0, num_tokens, input);
   std::vector<int> layers;
   std::vector<std::vector<uint8_t>> when_told;
-  model.transformer().Forward(
+  CHECK_OK(model.transformer().Forward(
       input,
       [&](int layer) {
         layers.push_back(layer);
         when_told.push_back(StoredBytes(model, layer, num_tokens));
       },
-      [&](int, absl::Span<const float>) { EXPECT_EQ(layers.size(), 6u) << "logits come last"; });
+      [&](int, absl::Span<const float>) { EXPECT_EQ(layers.size(), 6u) << "logits come last"; }));
   EXPECT_THAT(layers, testing::ElementsAre(0, 1, 2, 3, 4, 5));
   for (size_t layer = 0; layer < layers.size(); ++layer) {
     EXPECT_EQ(when_told[layer], StoredBytes(model, static_cast<int>(layer), num_tokens));
@@ -197,14 +197,14 @@ TEST_F(ForwardTest, SoftcapBoundsLogits) {
   const std::vector<TokenId> token = {5};
   TinyModel plain("llama", DType::kF32, *ops_);
   const std::vector<float> uncapped = plain.Run(token, 1)[0];
-  (*transformer)
-      ->Forward(
-          input, [](int) {},
-          [&](int, absl::Span<const float> logits) {
-            for (size_t i = 0; i < logits.size(); ++i) {
-              EXPECT_NEAR(logits[i], 1.5f * std::tanh(uncapped[i] / 1.5f), 1e-5);
-            }
-          });
+  CHECK_OK((*transformer)
+               ->Forward(
+                   input, [](int) {},
+                   [&](int, absl::Span<const float> logits) {
+                     for (size_t i = 0; i < logits.size(); ++i) {
+                       EXPECT_NEAR(logits[i], 1.5f * std::tanh(uncapped[i] / 1.5f), 1e-5);
+                     }
+                   }));
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ Config MakeConfig(int64_t prefill, int64_t decode, int64_t mixed, int64_t thread
   config.set_decode(decode);
   config.set_mixed(mixed);
   config.set_threads(threads);
+  config.set_tp(1);
+  config.set_pp(1);
   return config;
 }
 
@@ -47,6 +49,18 @@ TEST(InstancePlanTest, InstancesThatShareCoresAreNotPinned) {
     EXPECT_THAT(instance.cpus, IsEmpty());
   }
   EXPECT_THAT((*PlanInstances(MakeConfig(1, 1, 0, 2), {0, 1}))[0].cpus, IsEmpty());
+}
+
+TEST(InstancePlanTest, EveryRankOfAnInstanceGetsItsThreads) {
+  Config config = MakeConfig(1, 1, 0);
+  config.set_tp(2);
+  const auto plan = PlanInstances(config, {0, 1, 2, 3, 4, 5, 6, 7});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ((*plan)[0].threads, 2);
+  EXPECT_THAT((*plan)[0].cpus, ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT((*plan)[1].cpus, ElementsAre(4, 5, 6, 7));
+  config.set_pp(3);
+  EXPECT_THAT((*PlanInstances(config, {0, 1, 2, 3, 4, 5, 6, 7}))[0].cpus, IsEmpty());
 }
 
 TEST(InstancePlanTest, RolesThatCannotServeAreRefused) {

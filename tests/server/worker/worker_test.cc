@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <functional>
@@ -17,6 +18,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "engine/core/log.h"
+#include "engine/runner/rank_main.h"
 #include "proto/scheduler.grpc.pb.h"
 #include "proto/worker.grpc.pb.h"
 #include "server/controller/controller.h"
@@ -44,6 +47,16 @@ std::vector<GoldenCase> GoldenCases() {
   return cases;
 }
 
+// A forked rank never touches gRPC, which would not survive it.
+StartRank ForkRank(const RunnerOptions& options) {
+  return [options](int rank, int fd) -> absl::StatusOr<pid_t> {
+    const pid_t pid = fork();
+    if (pid != 0) return pid;
+    LOG(ERROR) << "rank " << rank << ": " << RunRank(options, rank, fd);
+    _exit(1);
+  };
+}
+
 // One scheduler process and the workers a test asks for.
 class WorkerTest : public testing::Test {
  protected:
@@ -51,7 +64,8 @@ class WorkerTest : public testing::Test {
     scheduler_ = v1::Scheduler::NewStub(controller_->InProcessChannel());
   }
 
-  void StartWorker(Role role, const std::string& id, absl::Duration lease = absl::Seconds(10)) {
+  void StartWorker(Role role, const std::string& id, absl::Duration lease = absl::Seconds(10),
+                   const ParallelShape& ranks = {}) {
     WorkerOptions options;
     options.instance_id = InstanceId(id);
     options.role = role;
@@ -60,6 +74,8 @@ class WorkerTest : public testing::Test {
     options.runner.kv_dtype = DType::kF32;
     options.runner.max_num_batched_tokens = 32;  // the longest golden prompt takes three chunks
     options.runner.kv_cache_bytes = 4 << 20;
+    options.runner.ranks = ranks;
+    options.runner.start_rank = ForkRank(options.runner);
     options.max_num_seqs = 8;
     options.kv_lease = lease;
     auto worker = Worker::Create(options);
@@ -188,6 +204,22 @@ TEST_F(WorkerTest, APrefillAndADecodeWorkerGiveTheGoldenTokens) {
     EXPECT_FALSE(answer.stats.recomputed());
   }
   EXPECT_TRUE(AwaitAllBlocksBack());
+}
+
+// Each has another number of ranks than its peer, so heads and layers are dealt out anew on the
+// way.
+TEST_F(WorkerTest, InstancesOfSeveralRanksHandKvToEachOther) {
+  StartWorker(Role::kPrefill, "prefill-0", absl::Seconds(10), {.tp = 2, .pp = 2});
+  StartWorker(Role::kDecode, "decode-0", absl::Seconds(10), {.tp = 4});
+  for (const GoldenCase& golden : GoldenCases()) {
+    const Answer answer = Generate(golden);
+    EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+    EXPECT_THAT(answer.tokens, ElementsAreArray(golden.greedy));
+    EXPECT_GT(answer.stats.kv_bytes(), 0);
+    EXPECT_FALSE(answer.stats.recomputed());
+  }
+  EXPECT_TRUE(AwaitAllBlocksBack());
+  for (const auto& worker : workers_) EXPECT_TRUE(worker->CheckRanks().ok());
 }
 
 TEST_F(WorkerTest, AMixedWorkerGivesTheGoldenTokens) {
