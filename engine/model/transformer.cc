@@ -110,7 +110,7 @@ absl::Status Transformer::AttentionBlock(int layer, const StepInput& input, Laye
   args.kv = kv;
   ops_.Attention(args, input.sequences);
 
-  ops_.MatMul(attention, rows, {{weights.o, nullptr, block}}, Precision::kLow);
+  ops_.MatMul(attention, rows, {{weights.o, nullptr, block}}, Precision::kHigh);
   RETURN_IF_ERROR(SumOverRanks(rows, block));
   if (links_.stage != nullptr) layer_done(layer);
   if (config_.post_norms) {
@@ -177,7 +177,7 @@ void Transformer::Logits(const StepInput& input, TakeLogits take_logits) {
     }
     ops_.RmsNorm(wanted, weights_.final_norm.data(), config_.norm_epsilon, rows, hidden_size,
                  wanted);
-    ops_.MatMul(wanted, rows, {{weights_.head, nullptr, logits}}, Precision::kLow);
+    ops_.MatMul(wanted, rows, {{weights_.head, nullptr, logits}}, Precision::kHigh);
     if (config_.final_logit_softcap > 0) {
       ops_.Softcap(config_.final_logit_softcap, rows * vocab_size, logits);
     }

@@ -70,12 +70,12 @@ void BM_Step(benchmark::State& state, Isa isa, int64_t rows, int64_t logit_rows)
                    {w[1], nullptr, out[1].data()},
                    {w[2], nullptr, out[2].data()}},
                   Precision::kHigh);
-      ops->MatMul(x.data(), rows, {{w[3], nullptr, out[0].data()}}, Precision::kLow);
+      ops->MatMul(x.data(), rows, {{w[3], nullptr, out[0].data()}}, Precision::kHigh);
       ops->MatMul(x.data(), rows, {{w[4], nullptr, out[0].data()}, {w[5], nullptr, out[1].data()}},
                   Precision::kLow);
       ops->MatMul(x.data(), rows, {{w[6], nullptr, out[0].data()}}, Precision::kLow);
     }
-    ops->MatMul(x.data(), logit_rows, {{weights.head(), nullptr, logits.data()}}, Precision::kLow);
+    ops->MatMul(x.data(), logit_rows, {{weights.head(), nullptr, logits.data()}}, Precision::kHigh);
   }
   state.SetItemsProcessed(state.iterations() * rows);
 }
