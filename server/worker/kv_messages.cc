@@ -1,5 +1,6 @@
 #include "server/worker/kv_messages.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -66,17 +67,15 @@ absl::StatusOr<v1::PullKvRequest> DecodePullKvRequest(const grpc::ByteBuffer& me
 
 grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
                                absl::Span<const absl::Span<const uint8_t>> runs) {
-  std::string head = EncodeKvFrameHeader(header, runs);
-  if (header.payload_bytes < runs.size() * kMinSliceBytes) {
-    head.reserve(head.size() + header.payload_bytes);
-    for (absl::Span<const uint8_t> run : runs) {
-      head.append(reinterpret_cast<const char*>(run.data()), run.size());
-    }
-    return FromString(head);
-  }
   std::vector<grpc::Slice> slices;
   slices.reserve(runs.size() + 1);
-  slices.emplace_back(head);
+  slices.emplace_back(EncodeKvFrameHeader(header, runs));
+  if (runs.size() > 1 && header.payload_bytes < runs.size() * kMinSliceBytes) {
+    grpc::Slice& payload = slices.emplace_back(header.payload_bytes);
+    auto* next = const_cast<uint8_t*>(payload.begin());  // ours alone until it is sent
+    for (absl::Span<const uint8_t> run : runs) next = std::copy(run.begin(), run.end(), next);
+    return grpc::ByteBuffer(slices.data(), slices.size());
+  }
   for (absl::Span<const uint8_t> run : runs) {
     slices.emplace_back(run.data(), run.size(), grpc::Slice::STATIC_SLICE);
   }
