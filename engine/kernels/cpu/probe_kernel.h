@@ -28,9 +28,12 @@ template <typename V>
 int64_t ProbeFloats(int64_t rounds, float* sink) {
   constexpr int kChains = V::kWeightTile * V::kRowTile;
   const typename V::F half = V::Set(*sink);  // not known to the compiler
+  // No two chains are equal, nor two halves of one: the compiler would compute them once.
+  float lanes[kChains + 16];
+  for (int i = 0; i < kChains + 16; ++i) lanes[i] = *sink + static_cast<float>(i);
   typename V::F totals[kChains];
 #pragma GCC unroll 32
-  for (int i = 0; i < kChains; ++i) totals[i] = V::Set(*sink + static_cast<float>(i));
+  for (int i = 0; i < kChains; ++i) totals[i] = V::Load(lanes + i);
   for (int64_t round = 0; round < rounds * kProbeRound; ++round) {
 #pragma GCC unroll 32
     for (int i = 0; i < kChains; ++i) totals[i] = V::MulAdd(totals[i], half, half);
