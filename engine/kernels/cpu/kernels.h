@@ -17,8 +17,9 @@ constexpr KernelTable MakeKernelTable() {
                      .embed_row = EmbedRow<V>,
                      .rms_norm = RmsNorm<V>,
                      .rope = Rope<V>,
-                     .store = StoreAs<V>,
+                     .store_heads = StoreHeads<V>,
                      .attention = Attention<V>,
+                     .merge_spans = MergeSpans<V>,
                      .gated_activation = GatedActivation<V>,
                      .add = AddTo<V>,
                      .softcap = Softcap<V>};

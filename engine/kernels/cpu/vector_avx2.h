@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "engine/kernels/cpu/transpose_avx2.h"
+
 namespace tandem {
 
 struct Avx2Vector {
@@ -22,8 +24,10 @@ struct Avx2Vector {
   static constexpr int kWeightTile = 2;
   static constexpr int kRowTile = 3;
   static constexpr int kFusedRows = 2;
-  static constexpr int kSumRows = 3;
-  static constexpr int kSumVectors = 2;
+  static constexpr int kManyRows = 6;
+  static constexpr int kManyVectors = 1;
+  static constexpr int kFewRows = 3;
+  static constexpr int kFewVectors = 2;
   static constexpr int kQuantRows = 2;
 
   [[gnu::always_inline]] static F Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -219,6 +223,15 @@ struct Avx2Vector {
       rows[i] = {top_left[i], bottom_left[i]};
       rows[8 + i] = {top_right[i], bottom_right[i]};
     }
+  }
+
+  [[gnu::always_inline]] static void TransposeHalves(const uint8_t* const (&rows)[16],
+                                                     int64_t offset, uint8_t* out) {
+    TransposeTwoBytes(rows, offset, out);
+  }
+  [[gnu::always_inline]] static void TransposeBytes(const uint8_t* const (&rows)[16],
+                                                    int64_t offset, uint8_t* out) {
+    TransposeOneByte(rows, offset, out);
   }
 
  private:

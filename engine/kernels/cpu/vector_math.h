@@ -35,6 +35,27 @@ template <typename V>
   return V::SelectLess(x, V::Set(-87.33654f), V::Zero(), p);
 }
 
+// e^x for x <= 0 by the same polynomial, within 2 ulp: the exponent needs no second factor.
+template <typename V>
+[[gnu::always_inline]] inline typename V::F ExpOfNegative(typename V::F x) {
+  using F = typename V::F;
+  // 127 more than Exp's: the low bits are then the exponent field of 2^n.
+  const F rounder = V::Set(12583039.0f);
+  const F shifted = V::MulAdd(x, V::Set(1.44269504f), rounder);
+  const F n = V::Sub(shifted, rounder);
+  F r = V::MulAdd(n, V::Set(-0.693359375f), x);
+  r = V::MulAdd(n, V::Set(2.12194440e-4f), r);
+  F p = V::Set(1.9875691500e-4f);
+  p = V::MulAdd(p, r, V::Set(1.3981999507e-3f));
+  p = V::MulAdd(p, r, V::Set(8.3334519073e-3f));
+  p = V::MulAdd(p, r, V::Set(4.1665795894e-2f));
+  p = V::MulAdd(p, r, V::Set(1.6666665459e-1f));
+  p = V::MulAdd(p, r, V::Set(5.0000001201e-1f));
+  p = V::Add(V::MulAdd(p, V::Mul(r, r), r), V::Set(1.0f));
+  const F power = V::FromBits(V::ShiftLeft(V::BitsOf(shifted), 23));
+  return V::SelectLess(x, V::Set(-87.33654f), V::Zero(), V::Mul(p, power));
+}
+
 // tanh(x) within 4 ulp: near 0 by Cephes' tanhf polynomial, elsewhere 1 - 2 / (e^2x + 1).
 template <typename V>
 [[gnu::always_inline]] inline typename V::F Tanh(typename V::F x) {
