@@ -38,8 +38,8 @@ struct AttentionState {
   void Fold(const AttentionState& later) const {
     using F = typename V::F;
     const float new_max = V::MaxLane(V::Max(V::Set(max()), V::Set(later.max())));
-    const F ours = ExpOfNegative<V>(V::Set(max() - new_max));
-    const F theirs = ExpOfNegative<V>(V::Set(later.max() - new_max));
+    const F ours = Exp2OfNegative<V>(V::Set(max() - new_max));
+    const F theirs = Exp2OfNegative<V>(V::Set(later.max() - new_max));
     for (int64_t i = 0; i < width + 16; i += 16) {
       const F scaled = V::Mul(V::Load(data + i), ours);
       V::Store(data + i, V::MulAdd(V::Load(later.data + i), theirs, scaled));
@@ -134,17 +134,14 @@ class AttentionKernel {
     return {first * task_.heads_per_group, end * task_.heads_per_group};
   }
 
+  // Scores are to base 2, whose powers are cheaper.
   void LoadQueries() {
+    const float scale = task_.scale * 1.44269504f;
     for (int row = 0; row < num_rows_; ++row) {
       const float* q = task_.q + row / task_.heads_per_group * task_.query_stride +
                        row % task_.heads_per_group * task_.head_dim;
-      for (int d = 0; d < task_.head_dim; ++d) q_[row * width_ + d] = q[d] * task_.scale;
+      for (int d = 0; d < task_.head_dim; ++d) q_[row * width_ + d] = q[d] * scale;
     }
-  }
-
-  const uint8_t* Slot(const uint8_t* pool, int position) const {
-    const int64_t block = task_.block_table[position / task_.block_size];
-    return pool + (block * task_.block_size + position % task_.block_size) * task_.token_bytes;
   }
 
   // Makes the tile's keys and values ready, as far as they are among positions [begin, end): keys
@@ -153,24 +150,39 @@ class AttentionKernel {
   void LoadTile(int tile_begin, int begin, int end) {
     first_key_ = Larger(begin - tile_begin, 0) / 16 * 16;
     num_keys_ = Smaller(end - tile_begin, kAttentionTile);
+    LocateKeys(tile_begin);
     for (int group = first_key_; group < num_keys_; group += 16) {
-      const uint8_t* keys[16];
-      for (int i = 0; i < 16; ++i) {
-        // The last key stands in for those that do not exist, of which no score is used.
-        const int key = Smaller(group + i, num_keys_ - 1);
-        keys[i] = Slot(task_.keys, tile_begin + key);
-        value_rows_[group + i] = Slot(task_.values, tile_begin + key);
-      }
+      TransposeKeys<V, D>(key_rows_ + group, task_.head_dim, KeyGroup(group));
       if constexpr (D == DType::kI8) {
-        for (int i = 0; i < 16; ++i) {
-          __builtin_memcpy(key_scales_ + group + i, keys[i] + task_.head_dim, sizeof(float));
-          __builtin_memcpy(value_scales_ + group + i, value_rows_[group + i] + task_.head_dim,
-                           sizeof(float));
+        for (int key = group; key < group + 16; ++key) {
+          __builtin_memcpy(key_scales_ + key, key_rows_[key] + task_.head_dim, sizeof(float));
+          __builtin_memcpy(value_scales_ + key, value_rows_[key] + task_.head_dim, sizeof(float));
         }
       }
-      TransposeKeys<V, D>(keys, task_.head_dim, KeyGroup(group));
     }
     if (decode_tiles_) DecodeTile();
+  }
+
+  // Where the tile's keys and values lie, block by block.
+  void LocateKeys(int tile_begin) {
+    int block = (tile_begin + first_key_) / task_.block_size;
+    int in_block = (tile_begin + first_key_) % task_.block_size;
+    int key = first_key_;
+    while (key < num_keys_) {
+      const int64_t slot = int64_t{task_.block_table[block++]} * task_.block_size + in_block;
+      int64_t offset = slot * task_.token_bytes;
+      const int end = Smaller(key + task_.block_size - in_block, num_keys_);
+      for (; key < end; ++key, offset += task_.token_bytes) {
+        key_rows_[key] = task_.keys + offset;
+        value_rows_[key] = task_.values + offset;
+      }
+      in_block = 0;
+    }
+    // The last key stands in for those that do not exist, of which no score is used.
+    for (; key % 16 != 0; ++key) {
+      key_rows_[key] = key_rows_[num_keys_ - 1];
+      value_rows_[key] = value_rows_[num_keys_ - 1];
+    }
   }
 
   // Transposed keys as they are stored are spread as far apart as floats would be.
@@ -227,10 +239,7 @@ class AttentionKernel {
         }
       });
     }
-    for (int row = rows.begin; row < rows.end; ++row) {
-      SoftmaxRow(scores_ + (row - rows.begin) * kAttentionTile, VisibleKeys(row, tile_begin),
-                 State(row));
-    }
+    Softmax(tile_begin, rows);
     for (int row = rows.begin; row < rows.end; row += kRows) {
       AddValues<E, kRows, kVectors>(scores_ + (row - rows.begin) * kAttentionTile, tile_begin,
                                     {row, Smaller(row + kRows, rows.end)});
@@ -238,34 +247,56 @@ class AttentionKernel {
   }
 
   // Scores become weights relative to the new maximum, and what was gathered before is made so.
-  void SoftmaxRow(float* scores, Range visible, AttentionState<V> state) {
+  // First all maxima, then all weights: neither waits for the end of the row before.
+  void Softmax(int tile_begin, Range rows) {
+    float* scores = scores_;
+    for (int row = rows.begin; row < rows.end; ++row, scores += kAttentionTile) {
+      new_max_[row - rows.begin] = MaxScore(VisibleKeys(row, tile_begin), State(row).max(), scores);
+    }
+    scores = scores_;
+    for (int row = rows.begin; row < rows.end; ++row, scores += kAttentionTile) {
+      const AttentionState<V> state = State(row);
+      const F new_max = V::Set(new_max_[row - rows.begin]);
+      if (state.max() != new_max_[row - rows.begin]) {  // otherwise the factor is 1
+        const F decay = Exp2OfNegative<V>(V::Sub(V::Set(state.max()), new_max));
+        for (int64_t i = 0; i < width_ + 16; i += 16) {
+          V::Store(state.data + i, V::Mul(V::Load(state.data + i), decay));
+        }
+        state.max() = new_max_[row - rows.begin];
+      }
+      const F total = MakeWeights(VisibleKeys(row, tile_begin), new_max, scores);
+      V::Store(state.totals(), V::Add(V::Load(state.totals()), total));
+    }
+  }
+
+  // Scales scores where keys have scales, and makes those of keys that are not seen -infinity.
+  float MaxScore(Range visible, float old_max, float* scores) {
     const F lowest = V::Set(-__builtin_inff());
-    const F old_max = V::Set(state.max());
-    F max = old_max;
+    F max = V::Set(old_max);
     for (int j = visible.begin / 16 * 16; j < visible.end; j += 16) {
       F x = V::Load(scores + j);
+      const bool whole = j >= visible.begin && j + 16 <= visible.end;
       if constexpr (D == DType::kI8) x = V::Mul(x, V::Load(key_scales_ + j));
-      if (j < visible.begin) x = V::SelectLess(Lanes(), Set(visible.begin - j), lowest, x);
-      if (j + 16 > visible.end) x = V::SelectLess(Lanes(), Set(visible.end - j), x, lowest);
-      V::Store(scores + j, x);
+      if (!whole) {
+        x = V::SelectLess(Lanes(), Set(visible.begin - j), lowest, x);
+        x = V::SelectLess(Lanes(), Set(visible.end - j), x, lowest);
+      }
+      if (D == DType::kI8 || !whole) V::Store(scores + j, x);
       max = V::Max(max, x);
     }
-    const float new_max = V::MaxLane(max);
+    return V::MaxLane(max);
+  }
+
+  // Returns the sum of the weights, lane by lane; those of values that have scales include them.
+  F MakeWeights(Range visible, F max, float* scores) {
     F total = V::Zero();
     for (int j = visible.begin / 16 * 16; j < visible.end; j += 16) {
-      F weights = ExpOfNegative<V>(V::Sub(V::Load(scores + j), V::Set(new_max)));
+      F weights = Exp2OfNegative<V>(V::Sub(V::Load(scores + j), max));
       total = V::Add(total, weights);
       if constexpr (D == DType::kI8) weights = V::Mul(weights, V::Load(value_scales_ + j));
       V::Store(scores + j, weights);
     }
-    if (state.max() != new_max) {  // otherwise the factor is 1
-      const F decay = ExpOfNegative<V>(V::Sub(old_max, V::Set(new_max)));
-      for (int64_t i = 0; i < width_ + 16; i += 16) {
-        V::Store(state.data + i, V::Mul(V::Load(state.data + i), decay));
-      }
-      state.max() = new_max;
-    }
-    V::Store(state.totals(), V::Add(V::Load(state.totals()), total));
+    return total;
   }
 
   static F Lanes() {
@@ -351,9 +382,11 @@ class AttentionKernel {
   // The tile that is loaded.
   int first_key_ = 0;  // a multiple of 16
   int num_keys_ = 0;
+  const uint8_t* key_rows_[kAttentionTile];
   const uint8_t* value_rows_[kAttentionTile];
   float key_scales_[kAttentionTile];  // kI8 only
   float value_scales_[kAttentionTile];
+  float new_max_[kAttentionRowBlock];  // of the rows at hand
 };
 
 template <typename V>

@@ -40,7 +40,7 @@ void DecodeHead(const uint8_t* head, int64_t size, float* out) {
 
 // out[d][i] = keys[i][d], [head_dim, 16], in the type that is stored.
 template <typename V, DType D>
-void TransposeKeys(const uint8_t* const (&keys)[16], int head_dim, uint8_t* out) {
+void TransposeKeys(const uint8_t* const* keys, int head_dim, uint8_t* out) {
   constexpr int64_t kBytes = kKvElementBytes<D>;
   constexpr int kStep = kBytes == 2 ? 8 : 16;
   int d = 0;
@@ -71,14 +71,17 @@ template <typename V, int kRows, int kVectors, typename Load>
 [[gnu::always_inline]] inline void MultiplyAdd(const float* a, int64_t a_stride, int begin, int end,
                                                Load load, typename V::F (&sums)[kRows][kVectors]) {
   for (int j = begin; j < end; ++j) {
-    typename V::F b[kVectors];
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) b[v] = load(j, v);
+    for (int v = 0; v < kVectors; ++v) {
+      const typename V::F b = load(j, v);
+      // Where registers are few, a weight is fetched again for each vector rather than kept: the
+      // compiler is not told that it stands in the same place.
+      const float* weights = a;
+      if constexpr (V::kFetchWeights && kVectors > 1) asm("" : "+r"(weights) : "r"(v));
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const typename V::F weight = V::Set(a[r * a_stride + j]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::MulAdd(weight, b[v], sums[r][v]);
+      for (int r = 0; r < kRows; ++r) {
+        sums[r][v] = V::MulAdd(V::Set(weights[r * a_stride + j]), b, sums[r][v]);
+      }
     }
   }
 }

@@ -70,7 +70,6 @@ inline constexpr int kAttentionSpan = 512;
 
 // Rows whose scores with a tile are kept at a time: 12 KiB of them.
 inline constexpr int kAttentionRowBlock = 48;
-
 // The first position that a query at `position` sees; window 0: none.
 [[gnu::always_inline]] constexpr int FirstVisible(int position, int window) {
   return window > 0 && position >= window ? position - window + 1 : 0;

@@ -12,7 +12,7 @@
 namespace tandem {
 
 // Sixteen bytes of rows i and i + 8.
-[[gnu::always_inline]] static inline __m256i LoadRowPair(const uint8_t* const (&rows)[16], int i,
+[[gnu::always_inline]] static inline __m256i LoadRowPair(const uint8_t* const* rows, int i,
                                                          int64_t offset) {
   const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + offset));
   const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i + 8] + offset));
@@ -24,7 +24,7 @@ namespace tandem {
 }
 
 // out[d][i] = rows[i][d] for 8 columns of 2 bytes that begin `offset` bytes into the rows.
-[[gnu::always_inline]] static inline void TransposeTwoBytes(const uint8_t* const (&rows)[16],
+[[gnu::always_inline]] static inline void TransposeTwoBytes(const uint8_t* const* rows,
                                                             int64_t offset, uint8_t* out) {
   __m256i twos[8], fours[8];
 #pragma GCC unroll 4
@@ -49,7 +49,7 @@ namespace tandem {
 }
 
 // The same for 16 columns of one byte.
-[[gnu::always_inline]] static inline void TransposeOneByte(const uint8_t* const (&rows)[16],
+[[gnu::always_inline]] static inline void TransposeOneByte(const uint8_t* const* rows,
                                                            int64_t offset, uint8_t* out) {
   __m256i twos[8], fours[8];
 #pragma GCC unroll 4

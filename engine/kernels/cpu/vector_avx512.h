@@ -26,6 +26,7 @@ struct Avx512Vector {
   static constexpr int kManyVectors = 4;
   static constexpr int kFewRows = 4;
   static constexpr int kFewVectors = 4;
+  static constexpr bool kFetchWeights = false;
   static constexpr int kQuantRows = 8;
 
   [[gnu::always_inline]] static F Zero() { return _mm512_setzero_ps(); }
@@ -173,12 +174,12 @@ struct Avx512Vector {
   }
 
   // out[d][i] = rows[i][d] for 8 columns of 2 bytes, or 16 of one, `offset` bytes into the rows.
-  [[gnu::always_inline]] static void TransposeHalves(const uint8_t* const (&rows)[16],
-                                                     int64_t offset, uint8_t* out) {
+  [[gnu::always_inline]] static void TransposeHalves(const uint8_t* const* rows, int64_t offset,
+                                                     uint8_t* out) {
     TransposeTwoBytes(rows, offset, out);
   }
-  [[gnu::always_inline]] static void TransposeBytes(const uint8_t* const (&rows)[16],
-                                                    int64_t offset, uint8_t* out) {
+  [[gnu::always_inline]] static void TransposeBytes(const uint8_t* const* rows, int64_t offset,
+                                                    uint8_t* out) {
     TransposeOneByte(rows, offset, out);
   }
 
