@@ -23,7 +23,7 @@ inline int64_t KvHeadBytes(DType dtype, int64_t head_dim) {
 }
 
 // A block holds the K and V of `block_size` consecutive tokens for every layer. Inside one layer
-// the keys of a block are contiguous, [block_size, num_kv_heads, head_dim], and so are its values;
+// the keys of a block are contiguous, [block_size, num_kv_heads] heads, and so are its values;
 // a run of consecutive blocks is therefore one contiguous range per layer and component.
 struct KvLayout {
   // Raised when the meaning of bytes in a block or frame changes.

@@ -1,6 +1,6 @@
 // The paged KV pool of one instance on the CPU: one K and one V pool per layer, each
-// [num_blocks, block_size, num_kv_heads, head_dim]. Which block holds what is the BlockManager's
-// business.
+// [num_blocks, block_size, num_kv_heads] of heads as KvHeadBytes describes them. Which block holds
+// what is the BlockManager's business.
 #pragma once
 
 #include <cstdint>

@@ -22,8 +22,11 @@ class AttentionPlan {
   absl::Span<const AttentionMerge> merges() const { return merges_; }
 
  private:
-  // A sequence whose tasks are single spans: where their states begin.
+  // How a sequence is cut besides by query: its heads of K and V go together where they are read
+  // fastest, in the order in which they lie. By span, its states are
+  // [span][kv_head][query][head of the group] from `states` on.
   struct Split {
+    bool by_head = true;
     bool by_span = false;
     int span_begin = 0;
     int span_end = 1;
@@ -31,10 +34,16 @@ class AttentionPlan {
   };
 
   int64_t NumTasks(const AttentionArgs& args, absl::Span<const AttentionRow> rows) const;
-  Split SplitOf(const AttentionArgs& args, const AttentionRow& row, bool few_tasks);
+  void CutQueries(const AttentionArgs& args, absl::Span<const AttentionRow> rows);
+  Split SplitOf(const AttentionArgs& args, const AttentionRow& row, int64_t num_sequences) const;
   void AddTasks(const AttentionArgs& args, const AttentionRow& row, const Split& split);
   void AddMerges(const AttentionArgs& args, const AttentionRow& row, const Split& split);
+  // States of one query head in a span of a split sequence.
+  float* States(const AttentionArgs& args, const AttentionRow& row, const Split& split, int span,
+                int head);
 
+  int64_t wanted_tasks_ = 1;  // so that all threads have work to the end
+  bool few_tasks_ = false;    // cut by head
   int queries_per_task_ = 1;
   int64_t scratch_floats_ = 0;
   std::vector<AttentionTask> tasks_;

@@ -147,7 +147,9 @@ void GatedActivation(Activation activation, const float* gate, const float* up, 
       const F cubic = V::MulAdd(V::Mul(x, x), V::Set(0.044715f), one);
       exponent = V::Mul(V::Mul(exponent, cubic), V::Set(1.5957691216f));  // 2 sqrt(2 / pi)
     }
-    const F activated = V::Div(x, V::Add(one, Exp<V>(exponent)));
+    // Below -88, where Exp no longer grows, the result is 0 to 36 places.
+    const F bounded = V::Max(V::Set(-88.0f), x);
+    const F activated = V::Div(bounded, V::Add(one, Exp<V>(exponent)));
     StoreFirst<V>(out + i, n, V::Mul(activated, LoadFirst<V>(up + i, n)));
   });
 }

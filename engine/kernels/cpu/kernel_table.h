@@ -84,27 +84,30 @@ inline constexpr int kAttentionRowBlock = 48;
   return padded_head_dim + 32;
 }
 
-// Query rows of one sequence that share a K/V head.
+// Query rows of one sequence that share a K/V head, or several such heads, adjacent in memory.
 struct AttentionTask {
   const float* q = nullptr;  // first query, first head of the group
   float* out = nullptr;      // same place of the output
   int num_queries = 0;
   int query_stride = 0;     // floats from one query to the next
-  int heads_per_group = 0;  // query heads that read this K/V head, adjacent in memory
+  int heads_per_group = 0;  // query heads that read one K/V head, adjacent in memory
+  int num_kv_heads = 1;
   int head_dim = 0;
   int position_begin = 0;  // of the first query
   int window = 0;          // 0: none
   float scale = 1.0f;
 
-  const uint8_t* keys = nullptr;  // this K/V head in slot 0 of block 0
+  const uint8_t* keys = nullptr;  // the first K/V head in slot 0 of block 0
   const uint8_t* values = nullptr;
   DType dtype = DType::kF16;
+  int64_t head_bytes = 0;   // from one head to the next
   int64_t token_bytes = 0;  // from one slot to the next
   int block_size = 0;
   const BlockId* block_table = nullptr;
 
   // Keys that are attended to: of all spans, or where span_states is given of one, and then the
-  // rows' states go there, [num_queries * heads_per_group, AttentionStateFloats], instead of `out`.
+  // rows' states go there, [num_kv_heads, num_queries * heads_per_group, AttentionStateFloats],
+  // instead of `out`.
   int span_begin = 0;
   int span_end = 1 << 30;
   float* span_states = nullptr;
@@ -112,7 +115,7 @@ struct AttentionTask {
   float* scratch = nullptr;  // AttentionScratchFloats
 };
 
-// Floats of scratch for one task of num_queries * heads_per_group rows.
+// Floats of scratch for one task of num_kv_heads * num_queries * heads_per_group rows.
 constexpr int64_t AttentionScratchFloats(int64_t num_rows, int64_t head_dim) {
   const int64_t width = PaddedHeadDim(head_dim);
   return 2 * kAttentionTile * width + num_rows * (width + 2 * AttentionStateFloats(width)) +
