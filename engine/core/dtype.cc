@@ -10,7 +10,7 @@ namespace {
 
 // Sizes from the GGUF format's block structs: a 16-bit scale (and minimum) per 32 elements, K types
 // per 256.
-constexpr std::array<DTypeInfo, 11> kInfos = {{
+constexpr std::array<DTypeInfo, 12> kInfos = {{
     {"F32", 1, 4},
     {"F16", 1, 2},
     {"BF16", 1, 2},
@@ -22,6 +22,7 @@ constexpr std::array<DTypeInfo, 11> kInfos = {{
     {"Q4_K", 256, 4 + 12 + 128},
     {"Q5_K", 256, 4 + 12 + 32 + 128},
     {"Q6_K", 256, 128 + 64 + 16 + 2},
+    {"INT8", 1, 1},
 }};
 
 }  // namespace

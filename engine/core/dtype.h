@@ -20,6 +20,7 @@ enum class DType : uint8_t {
   kQ4_K,
   kQ5_K,
   kQ6_K,
+  kI8,  // KV only: see KvHeadBytes
 };
 
 // A quantised tensor stores `block_size` consecutive elements of a row in `block_bytes` bytes;

@@ -11,8 +11,19 @@
 
 namespace tandem {
 
+// Types that K and V are kept in. A head of one token is head_dim elements; of kI8, signed bytes
+// and behind them a float that multiplies them, which is thus not aligned.
+inline bool IsKvDType(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 ||
+         dtype == DType::kI8;
+}
+inline int64_t KvHeadBytes(DType dtype, int64_t head_dim) {
+  return DTypeBytes(dtype, head_dim) +
+         (dtype == DType::kI8 ? static_cast<int64_t>(sizeof(float)) : 0);
+}
+
 // A block holds the K and V of `block_size` consecutive tokens for every layer. Inside one layer
-// the keys of a block are contiguous, [block_size, num_kv_heads, head_dim], and so are its values;
+// the keys of a block are contiguous, [block_size, num_kv_heads] heads, and so are its values;
 // a run of consecutive blocks is therefore one contiguous range per layer and component.
 struct KvLayout {
   // Raised when the meaning of bytes in a block or frame changes.
@@ -22,10 +33,12 @@ struct KvLayout {
   int num_kv_heads = 0;
   int head_dim = 0;
   int block_size = 16;        // tokens
-  DType dtype = DType::kF16;  // kF32, kF16 or kBF16
+  DType dtype = DType::kF16;  // IsKvDType
 
+  // Bytes of K (or of V) of one head of one token in one layer.
+  int64_t HeadBytes() const { return KvHeadBytes(dtype, head_dim); }
   // Bytes of K (or of V) of one token in one layer.
-  int64_t TokenBytes() const { return DTypeBytes(dtype, int64_t{num_kv_heads} * head_dim); }
+  int64_t TokenBytes() const { return num_kv_heads * HeadBytes(); }
   // Bytes of K (or of V) of one block in one layer.
   int64_t LayerBlockBytes() const { return TokenBytes() * block_size; }
   // Bytes of one block: K and V of all layers.

@@ -42,11 +42,12 @@ struct OpsOptions {
   std::vector<int> cpus;  // pin thread i to cpus[i % size]; empty: not pinned
 };
 
-// The paged K and V of one layer: pools of blocks [num_blocks, block_size, num_kv_heads, head_dim].
+// The paged K and V of one layer: pools of blocks [num_blocks, block_size, num_kv_heads] of heads
+// as KvHeadBytes describes them.
 struct LayerKv {
   void* keys = nullptr;
   void* values = nullptr;
-  DType dtype = DType::kF16;  // kF32, kF16, kBF16
+  DType dtype = DType::kF16;  // IsKvDType
   int block_size = 0;
   int num_kv_heads = 0;
   int head_dim = 0;

@@ -18,11 +18,9 @@ constexpr int64_t kPageBytes = 4096;
 
 // Bytes of one pool, rounded up so that each pool starts on a page; false on overflow.
 bool PoolBytes(const KvLayout& layout, int num_blocks, int64_t* bytes) {
-  int64_t elements = layout.block_size;
-  if (__builtin_mul_overflow(elements, layout.num_kv_heads, &elements) ||
-      __builtin_mul_overflow(elements, layout.head_dim, &elements) ||
-      __builtin_mul_overflow(elements, num_blocks, &elements) ||
-      __builtin_mul_overflow(elements, DTypeBytes(layout.dtype, 1), bytes) ||
+  if (__builtin_mul_overflow(layout.HeadBytes(), layout.num_kv_heads, bytes) ||
+      __builtin_mul_overflow(*bytes, layout.block_size, bytes) ||
+      __builtin_mul_overflow(*bytes, num_blocks, bytes) ||
       __builtin_add_overflow(*bytes, kPageBytes - 1, bytes)) {
     return false;
   }
@@ -33,9 +31,7 @@ bool PoolBytes(const KvLayout& layout, int num_blocks, int64_t* bytes) {
 absl::Status CheckLayout(const KvLayout& layout, int num_blocks) {
   const bool positive = layout.num_layers > 0 && layout.num_kv_heads > 0 && layout.head_dim > 0 &&
                         layout.block_size > 0 && num_blocks > 0;
-  const bool plain =
-      layout.dtype == DType::kF32 || layout.dtype == DType::kF16 || layout.dtype == DType::kBF16;
-  if (positive && plain) return absl::OkStatus();
+  if (positive && IsKvDType(layout.dtype)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("no KV cache can have ", layout.DebugString(), " blocks=", num_blocks));
 }

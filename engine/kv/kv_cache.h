@@ -1,7 +1,7 @@
 // The paged KV pool of one instance on the CPU: one K and one V pool per layer, each
-// [num_blocks, block_size, num_kv_heads, head_dim]. Which block holds what is the BlockManager's
-// business. Where an instance has several ranks, each has a cache of its layers and heads, and the
-// instance's is all of them joined.
+// [num_blocks, block_size, num_kv_heads] of heads as KvHeadBytes describes them. Which block holds
+// what is the BlockManager's business. Where an instance has several ranks, each has a cache of its
+// layers and heads, and the instance's is all of them joined.
 #pragma once
 
 #include <cstdint>

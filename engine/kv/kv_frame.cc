@@ -14,7 +14,7 @@ namespace {
 constexpr uint32_t kCrcBegin = ~0u;  // inverted before and after, as CRC32C is defined
 
 static_assert(static_cast<int>(DType::kF32) == 0 && static_cast<int>(DType::kF16) == 1 &&
-                  static_cast<int>(DType::kBF16) == 2,
+                  static_cast<int>(DType::kBF16) == 2 && static_cast<int>(DType::kI8) == 11,
               "these numbers are on the wire");
 
 uint32_t ExtendCrc(uint32_t crc, const uint8_t* data, size_t size) {
@@ -76,7 +76,7 @@ std::vector<absl::Span<Byte>> SelectHeadsOf(const KvLayout& layout,
       << "heads [" << head_begin << ", " << head_end << ") of " << layout.num_kv_heads;
   if (head_begin == 0 && head_end == layout.num_kv_heads) return {runs.begin(), runs.end()};
   const size_t token_bytes = layout.TokenBytes();
-  const size_t head_bytes = DTypeBytes(layout.dtype, layout.head_dim);
+  const size_t head_bytes = layout.HeadBytes();
   std::vector<absl::Span<Byte>> selected;
   for (const absl::Span<Byte> run : runs) {
     for (size_t token = 0; token < run.size(); token += token_bytes) {
@@ -114,9 +114,8 @@ absl::Status KvFrameHeader::CheckFits(const KvLayout& layout, int num_tokens) co
     return misfit("head range", range(head_begin, head_end),
                   absl::StrCat("a part of ", layout.num_kv_heads, " heads"));
   }
-  const uint64_t elements =
-      uint64_t{token_end - token_begin} * (head_end - head_begin) * layout.head_dim;
-  const uint64_t expected_bytes = DTypeBytes(dtype, static_cast<int64_t>(elements));
+  const uint64_t expected_bytes =
+      uint64_t{token_end - token_begin} * (head_end - head_begin) * layout.HeadBytes();
   if (payload_bytes != expected_bytes)
     return misfit("payload_bytes", payload_bytes, expected_bytes);
   return absl::OkStatus();
@@ -168,8 +167,10 @@ absl::StatusOr<KvFrameHeader> DecodeKvFrameHeader(absl::Span<const uint8_t> byte
   header.layout_version = Take<uint32_t>(&p);
   header.layer = Take<uint32_t>(&p);
   const uint32_t dtype = Take<uint32_t>(&p);
-  if (dtype > static_cast<uint32_t>(DType::kBF16)) return unknown("dtype", dtype);
   header.dtype = static_cast<DType>(dtype);
+  if (dtype > static_cast<uint32_t>(DType::kI8) || !IsKvDType(header.dtype)) {
+    return unknown("dtype", dtype);
+  }
   header.token_begin = Take<uint32_t>(&p);
   header.token_end = Take<uint32_t>(&p);
   header.head_begin = Take<uint32_t>(&p);

@@ -1,5 +1,6 @@
 // The unit of the KV stream between workers: the K or the V of a range of tokens and heads in one
-// layer. A frame is a fixed little-endian header and a payload [token][head][head_dim]. It names
+// layer. A frame is a fixed little-endian header and a payload [token][head], stored
+// as KvHeadBytes describes. It names
 // tokens and heads, not blocks, so the receiver places it into blocks of its own size.
 //
 //   Sender:   runs = SelectHeads(cache.Read(...), ...);

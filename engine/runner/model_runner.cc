@@ -30,9 +30,9 @@ absl::Status CheckOptions(const RunnerOptions& options) {
     return refuse("max_num_batched_tokens", absl::StrCat("between 1 and ", kMaxNumBatchedTokens),
                   options.max_num_batched_tokens);
   }
-  if (GetDTypeInfo(options.kv_dtype).block_size != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("kv_cache_dtype must be F32, F16 or BF16, got ",
-                                                   GetDTypeInfo(options.kv_dtype).name));
+  if (!IsKvDType(options.kv_dtype)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("kv_cache_dtype cannot be ", GetDTypeInfo(options.kv_dtype).name));
   }
   return absl::OkStatus();
 }

@@ -32,7 +32,7 @@ struct RunnerOptions {
   std::string model_path;  // GGUF file or Hugging Face folder
   OpsOptions ops;
   PackOptions pack;
-  DType kv_dtype = DType::kF16;      // kF32, kF16 or kBF16
+  DType kv_dtype = DType::kF16;      // IsKvDType
   int block_size = 16;               // tokens
   int64_t kv_cache_bytes = 0;        // rounded down to whole blocks; 0: see PlanKvPool
   int max_model_len = 0;             // tokens; 0: the model's context, or what the pool holds

@@ -48,6 +48,16 @@ def test_other_topologies_under_load_answer_alike(alone, flags):
         assert answers_under_load(server) == alone * NUM_ROUNDS
 
 
+@pytest.mark.parametrize("dtype", ["int8", "bf16"])
+def test_1p1d_answers_like_mixed_with_another_kv_type(alone, dtype):
+    flags = ["--kv-cache-dtype", dtype, *STEP_BUDGET_FLAGS]
+    with TandemServer("--prefill", "1", "--decode", "1", *flags) as server:
+        disaggregated = answers_under_load(server)
+    with TandemServer("--mixed", "1", *flags) as server:
+        assert [answer(server, prompt) for prompt in PROMPTS] * NUM_ROUNDS == disaggregated
+    assert disaggregated != alone * NUM_ROUNDS  # the option matters
+
+
 def test_answers_say_which_way_they_took(server):
     _, headers, _ = server.request("POST", "/v1/completions", '{"prompt": "A long way round", "max_tokens": 3}',
                                    {"Content-Type": "application/json"})

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/kv_layout.h"
 #include "engine/core/log.h"
 #include "engine/kernels/cpu/pack_weights.h"
 
@@ -19,9 +20,8 @@ constexpr int64_t kMinPanelRows = 8;
 // stay in L2.
 constexpr int64_t kRowBlock = 256;
 
-// Rows (queries x heads of a group) of one attention task: enough that fetching and transposing a
-// tile of keys costs little beside using it.
-constexpr int kAttentionRows = 48;
+// Heads whose spans are merged by one task: a few microseconds at ten spans.
+constexpr int64_t kMergesPerTask = 16;
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -127,7 +127,7 @@ void CpuOps::RoundToBFloat16(const float* x, int64_t rows, int64_t cols) {
   Split(rows, DivideUp(kElementsPerTask, cols), [&](int64_t begin, int64_t count, int) {
     for (int64_t i = begin; i < begin + count; ++i) {
       uint16_t* out = rounded_.data() + i * padded_cols;
-      kernels_.store(x + i * cols, cols, DType::kBF16, out);
+      kernels_.store_heads(x + i * cols, 1, cols, DType::kBF16, reinterpret_cast<uint8_t*>(out));
       std::fill(out + cols, out + padded_cols, 0);
     }
   });
@@ -246,12 +246,14 @@ void CpuOps::Rope(const RopeTable& table, absl::Span<const int> positions, int n
 void CpuOps::StoreKv(const float* k, const float* v, absl::Span<const int64_t> slots,
                      const LayerKv& kv) {
   const int64_t width = int64_t{kv.num_kv_heads} * kv.head_dim;
-  const int64_t token_bytes = DTypeBytes(kv.dtype, width);
+  const int64_t token_bytes = KvHeadBytes(kv.dtype, kv.head_dim) * kv.num_kv_heads;
+  uint8_t* const keys = static_cast<uint8_t*>(kv.keys);
+  uint8_t* const values = static_cast<uint8_t*>(kv.values);
   Split(slots.size(), DivideUp(kElementsPerTask, width), [&](int64_t begin, int64_t count, int) {
     for (int64_t i = begin; i < begin + count; ++i) {
       const int64_t offset = slots[i] * token_bytes;
-      kernels_.store(k + i * width, width, kv.dtype, static_cast<uint8_t*>(kv.keys) + offset);
-      kernels_.store(v + i * width, width, kv.dtype, static_cast<uint8_t*>(kv.values) + offset);
+      kernels_.store_heads(k + i * width, kv.num_kv_heads, kv.head_dim, kv.dtype, keys + offset);
+      kernels_.store_heads(v + i * width, kv.num_kv_heads, kv.head_dim, kv.dtype, values + offset);
     }
   });
 }
@@ -259,43 +261,16 @@ void CpuOps::StoreKv(const float* k, const float* v, absl::Span<const int64_t> s
 void CpuOps::Attention(const AttentionArgs& args, absl::Span<const AttentionRow> rows) {
   const LayerKv& kv = args.kv;
   CHECK(args.num_heads % kv.num_kv_heads == 0) << args.num_heads << " heads";
-  CHECK(kv.dtype == DType::kF32 || kv.dtype == DType::kF16 || kv.dtype == DType::kBF16);
-  const int group = args.num_heads / kv.num_kv_heads;
-  const int queries_per_task = std::max(1, kAttentionRows / group);
-  const int query_stride = args.num_heads * kv.head_dim;
-  const int64_t head_bytes = DTypeBytes(kv.dtype, kv.head_dim);
-
-  attention_tasks_.clear();
-  for (const AttentionRow& row : rows) {
-    for (int first = 0; first < row.num_rows; first += queries_per_task) {
-      for (int head = 0; head < kv.num_kv_heads; ++head) {
-        const int64_t offset =
-            (row.row_begin + first) * query_stride + int64_t{head} * group * kv.head_dim;
-        attention_tasks_.push_back(
-            {.q = args.q + offset,
-             .out = args.out + offset,
-             .num_queries = std::min(queries_per_task, row.num_rows - first),
-             .query_stride = query_stride,
-             .heads_per_group = group,
-             .head_dim = kv.head_dim,
-             .position_begin = row.position_begin + first,
-             .window = args.window,
-             .scale = args.scale,
-             .keys = static_cast<const uint8_t*>(kv.keys) + head * head_bytes,
-             .values = static_cast<const uint8_t*>(kv.values) + head * head_bytes,
-             .dtype = kv.dtype,
-             .token_bytes = head_bytes * kv.num_kv_heads,
-             .block_size = kv.block_size,
-             .block_table = row.block_table.data()});
-      }
-    }
-  }
-  const int64_t scratch_floats =
-      AttentionScratchFloats(int64_t{queries_per_task} * group, kv.head_dim);
-  pool_->ParallelFor(attention_tasks_.size(), [&](int64_t i, int thread) {
-    AttentionTask& task = attention_tasks_[i];
-    task.scratch = Scratch(thread, scratch_floats);
-    kernels_.attention(task);
+  CHECK(IsKvDType(kv.dtype)) << GetDTypeInfo(kv.dtype).name;
+  attention_plan_.Build(args, rows, pool_->num_threads());
+  const absl::Span<AttentionTask> tasks = attention_plan_.tasks();
+  pool_->ParallelFor(tasks.size(), [&](int64_t i, int thread) {
+    tasks[i].scratch = Scratch(thread, attention_plan_.scratch_floats());
+    kernels_.attention(tasks[i]);
+  });
+  const absl::Span<const AttentionMerge> merges = attention_plan_.merges();
+  Split(merges.size(), kMergesPerTask, [&](int64_t begin, int64_t count, int) {
+    for (int64_t i = begin; i < begin + count; ++i) kernels_.merge_spans(merges[i]);
   });
 }
 

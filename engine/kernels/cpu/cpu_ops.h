@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/kernels/cpu/attention_plan.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/ops.h"
 #include "engine/kernels/thread_pool.h"
@@ -70,7 +71,7 @@ class CpuOps : public Ops {
   std::vector<QuantPanel> panels_;             // [num_threads]
 
   // Reused from call to call.
-  std::vector<AttentionTask> attention_tasks_;
+  AttentionPlan attention_plan_;
   AlignedBuffer<int8_t> quants_;            // [rows, planes, cols]
   AlignedBuffer<BlockScale> block_scales_;  // [rows, cols / 32]
   AlignedBuffer<uint16_t> rounded_;         // [rows, cols filled up to kPairColumns]

@@ -73,38 +73,76 @@ struct RopeArgs {
   float* x = nullptr;  // [num_heads, head_dim]
 };
 
-// Query rows of one sequence that share a K/V head.
+// Keys that are scored together, and keys whose weights are summed up apart from others': each a
+// multiple of the former, counted from position 0, so that a query meets the same tiles and spans
+// whichever chunk it comes in. 64 keys of 64 floats and as many values fill a 32 KiB L1 once. Spans
+// are what threads share out when few sequences are long.
+inline constexpr int kAttentionTile = 64;
+inline constexpr int kAttentionSpan = 512;
+
+// Rows whose scores with a tile are kept at a time: 12 KiB of them.
+inline constexpr int kAttentionRowBlock = 48;
+// The first position that a query at `position` sees; window 0: none.
+[[gnu::always_inline]] constexpr int FirstVisible(int position, int window) {
+  return window > 0 && position >= window ? position - window + 1 : 0;
+}
+
+[[gnu::always_inline]] constexpr int64_t PaddedHeadDim(int64_t head_dim) {
+  return (head_dim + 15) / 16 * 16;
+}
+
+// Floats of what one query gathers over a span; see AttentionState.
+[[gnu::always_inline]] constexpr int64_t AttentionStateFloats(int64_t padded_head_dim) {
+  return padded_head_dim + 32;
+}
+
+// Query rows of one sequence that share a K/V head, or several such heads, adjacent in memory.
 struct AttentionTask {
   const float* q = nullptr;  // first query, first head of the group
   float* out = nullptr;      // same place of the output
   int num_queries = 0;
   int query_stride = 0;     // floats from one query to the next
-  int heads_per_group = 0;  // query heads that read this K/V head, adjacent in memory
+  int heads_per_group = 0;  // query heads that read one K/V head, adjacent in memory
+  int num_kv_heads = 1;
   int head_dim = 0;
   int position_begin = 0;  // of the first query
   int window = 0;          // 0: none
   float scale = 1.0f;
 
-  const uint8_t* keys = nullptr;  // this K/V head in slot 0 of block 0
+  const uint8_t* keys = nullptr;  // the first K/V head in slot 0 of block 0
   const uint8_t* values = nullptr;
   DType dtype = DType::kF16;
+  int64_t head_bytes = 0;   // from one head to the next
   int64_t token_bytes = 0;  // from one slot to the next
   int block_size = 0;
   const BlockId* block_table = nullptr;
 
+  // Keys that are attended to: of all spans, or where span_states is given of one, and then the
+  // rows' states go there, [num_kv_heads, num_queries * heads_per_group, AttentionStateFloats],
+  // instead of `out`.
+  int span_begin = 0;
+  int span_end = 1 << 30;
+  float* span_states = nullptr;
+
   float* scratch = nullptr;  // AttentionScratchFloats
 };
 
-// Keys that are scored together. Tiles start at multiples of it from position 0, so that a query
-// meets the same tiles whichever chunk it comes in. 64 keys of 128 floats and as many values fill
-// 64 KiB, which leaves L2 to the rest.
-inline constexpr int kAttentionTile = 64;
-
-// Floats of scratch for one task of num_queries * heads_per_group rows.
+// Floats of scratch for one task of num_kv_heads * num_queries * heads_per_group rows.
 constexpr int64_t AttentionScratchFloats(int64_t num_rows, int64_t head_dim) {
-  const int64_t padded = (head_dim + 15) / 16 * 16;
-  return 2 * kAttentionTile * padded + num_rows * (2 * padded + kAttentionTile + 3);
+  const int64_t width = PaddedHeadDim(head_dim);
+  return 2 * kAttentionTile * width + num_rows * (width + 2 * AttentionStateFloats(width)) +
+         kAttentionRowBlock * kAttentionTile;
 }
+
+// States of one query's spans [span_begin, span_end), all that it sees; the first is overwritten.
+struct AttentionMerge {
+  float* states = nullptr;
+  int64_t span_stride = 0;  // floats
+  int span_begin = 0;
+  int span_end = 0;
+  int head_dim = 0;
+  float* out = nullptr;  // [head_dim]
+};
 
 struct KernelTable {
   // Rows [begin, end) of the weight; the panel holds at least 8 rows of cols rounded up to 16.
@@ -121,9 +159,10 @@ struct KernelTable {
   // One row of `cols`.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t cols, float* out);
   void (*rope)(const RopeArgs& args);
-  // `size` floats to kF32, kF16 or kBF16.
-  void (*store)(const float* x, int64_t size, DType dtype, void* out);
+  // x: [num_heads, head_dim] of one token, to what KvHeadBytes says a head of K or V is stored as.
+  void (*store_heads)(const float* x, int num_heads, int head_dim, DType dtype, uint8_t* out);
   void (*attention)(const AttentionTask& task);
+  void (*merge_spans)(const AttentionMerge& merge);
   void (*gated_activation)(Activation activation, const float* gate, const float* up, int64_t size,
                            float* out);
   void (*add)(const float* y, int64_t size, float* x);

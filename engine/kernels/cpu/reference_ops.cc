@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "engine/core/kv_layout.h"
 #include "engine/core/log.h"
 #include "engine/kernels/cpu/dequantize.h"
 #include "engine/tensor/float16.h"
@@ -10,18 +12,44 @@
 namespace tandem {
 namespace {
 
-double LoadElement(const void* data, DType dtype, int64_t i) {
-  if (dtype == DType::kF32) return static_cast<const float*>(data)[i];
-  const uint16_t bits = static_cast<const uint16_t*>(data)[i];
-  return dtype == DType::kF16 ? FloatFromHalf(bits) : FloatFromBFloat16(bits);
+// Element d of head `head`, counted through the slots, of a pool of K or V.
+double LoadElement(const LayerKv& kv, const void* pool, int64_t head, int64_t d) {
+  const uint8_t* p = static_cast<const uint8_t*>(pool) + head * KvHeadBytes(kv.dtype, kv.head_dim);
+  if (kv.dtype == DType::kF32) return reinterpret_cast<const float*>(p)[d];
+  if (kv.dtype == DType::kI8) {
+    float scale;
+    std::memcpy(&scale, p + kv.head_dim, sizeof(scale));
+    return double{scale} * reinterpret_cast<const int8_t*>(p)[d];
+  }
+  const uint16_t bits = reinterpret_cast<const uint16_t*>(p)[d];
+  return kv.dtype == DType::kF16 ? FloatFromHalf(bits) : FloatFromBFloat16(bits);
 }
 
-void StoreElement(float x, DType dtype, int64_t i, void* data) {
-  if (dtype == DType::kF32) {
-    static_cast<float*>(data)[i] = x;
-  } else {
-    static_cast<uint16_t*>(data)[i] =
-        dtype == DType::kF16 ? HalfFromFloat(x) : BFloat16FromFloat(x);
+void StoreQuantised(const float* x, int size, uint8_t* out) {
+  float max = 0, scale_check = 0;
+  for (int d = 0; d < size; ++d) {
+    max = std::max(max, std::abs(x[d]));
+    scale_check += x[d] - x[d];
+  }
+  const float inverse = max > 0 ? 127 / max : 0;
+  for (int d = 0; d < size; ++d) {
+    out[d] = std::isfinite(x[d] * inverse) ? static_cast<uint8_t>(std::lrint(x[d] * inverse)) : 0;
+  }
+  const float scale = max / 127 + scale_check;
+  std::memcpy(out + size, &scale, sizeof(scale));
+}
+
+// x: one head.
+void StoreHead(const float* x, const LayerKv& kv, int64_t head, void* pool) {
+  uint8_t* out = static_cast<uint8_t*>(pool) + head * KvHeadBytes(kv.dtype, kv.head_dim);
+  if (kv.dtype == DType::kI8) return StoreQuantised(x, kv.head_dim, out);
+  for (int d = 0; d < kv.head_dim; ++d) {
+    if (kv.dtype == DType::kF32) {
+      reinterpret_cast<float*>(out)[d] = x[d];
+    } else {
+      reinterpret_cast<uint16_t*>(out)[d] =
+          kv.dtype == DType::kF16 ? HalfFromFloat(x[d]) : BFloat16FromFloat(x[d]);
+    }
   }
 }
 
@@ -33,16 +61,15 @@ void AttendOne(const AttentionArgs& args, absl::Span<const BlockId> block_table,
   float* out = args.out + query * kv.head_dim;
   const int64_t kv_head = query % args.num_heads * kv.num_kv_heads / args.num_heads;
   const int begin = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
-  const auto index = [&](int j) {
+  const auto head_of = [&](int j) {
     const int64_t slot =
         int64_t{block_table[j / kv.block_size]} * kv.block_size + j % kv.block_size;
-    return (slot * kv.num_kv_heads + kv_head) * kv.head_dim;
+    return slot * kv.num_kv_heads + kv_head;
   };
   std::vector<double> scores;
   for (int j = begin; j <= position; ++j) {
     double dot = 0;
-    for (int d = 0; d < kv.head_dim; ++d)
-      dot += q[d] * LoadElement(kv.keys, kv.dtype, index(j) + d);
+    for (int d = 0; d < kv.head_dim; ++d) dot += q[d] * LoadElement(kv, kv.keys, head_of(j), d);
     scores.push_back(dot * args.scale);
   }
   const double max = *std::max_element(scores.begin(), scores.end());
@@ -51,7 +78,7 @@ void AttendOne(const AttentionArgs& args, absl::Span<const BlockId> block_table,
   for (int d = 0; d < kv.head_dim; ++d) {
     double sum = 0;
     for (int j = begin; j <= position; ++j) {
-      sum += scores[j - begin] * LoadElement(kv.values, kv.dtype, index(j) + d);
+      sum += scores[j - begin] * LoadElement(kv, kv.values, head_of(j), d);
     }
     out[d] = static_cast<float>(sum / total);
   }
@@ -111,11 +138,12 @@ void ReferenceOps::Rope(const RopeTable& table, absl::Span<const int> positions,
 
 void ReferenceOps::StoreKv(const float* k, const float* v, absl::Span<const int64_t> slots,
                            const LayerKv& kv) {
-  const int64_t width = int64_t{kv.num_kv_heads} * kv.head_dim;
   for (size_t i = 0; i < slots.size(); ++i) {
-    for (int64_t j = 0; j < width; ++j) {
-      StoreElement(k[i * width + j], kv.dtype, slots[i] * width + j, kv.keys);
-      StoreElement(v[i * width + j], kv.dtype, slots[i] * width + j, kv.values);
+    for (int head = 0; head < kv.num_kv_heads; ++head) {
+      const int64_t from = (static_cast<int64_t>(i) * kv.num_kv_heads + head) * kv.head_dim;
+      const int64_t to = slots[i] * kv.num_kv_heads + head;
+      StoreHead(k + from, kv, to, kv.keys);
+      StoreHead(v + from, kv, to, kv.values);
     }
   }
 }

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "engine/kernels/cpu/transpose_avx2.h"
+
 namespace tandem {
 
 struct Avx2Vector {
@@ -22,8 +24,11 @@ struct Avx2Vector {
   static constexpr int kWeightTile = 2;
   static constexpr int kRowTile = 3;
   static constexpr int kFusedRows = 2;
-  static constexpr int kSumRows = 3;
-  static constexpr int kSumVectors = 2;
+  static constexpr int kManyRows = 6;
+  static constexpr int kManyVectors = 1;
+  static constexpr int kFewRows = 3;
+  static constexpr int kFewVectors = 2;
+  static constexpr bool kFetchWeights = true;
   static constexpr int kQuantChains = 4;
 
   [[gnu::always_inline]] static F Zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
@@ -113,8 +118,7 @@ struct Avx2Vector {
     return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
   }
   [[gnu::always_inline]] static I LoadInt8(const uint8_t* p) {
-    const __m128i bytes = LoadBytes(p);
-    return {_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))};
+    return {_mm256_cvtepi8_epi32(LoadEight(p)), _mm256_cvtepi8_epi32(LoadEight(p + 8))};
   }
   [[gnu::always_inline]] static I SpreadBits(uint16_t bits) {
     const __m256i all = _mm256_set1_epi32(bits);
@@ -144,16 +148,13 @@ struct Avx2Vector {
     return {_mm256_or_si256(a.low, b.low), _mm256_or_si256(a.high, b.high)};
   }
   [[gnu::always_inline]] static I ShiftLeft(I x, int n) {
-    const __m128i count = _mm_cvtsi32_si128(n);
-    return {_mm256_sll_epi32(x.low, count), _mm256_sll_epi32(x.high, count)};
+    return {_mm256_slli_epi32(x.low, n), _mm256_slli_epi32(x.high, n)};
   }
   [[gnu::always_inline]] static I ShiftRight(I x, int n) {
-    const __m128i count = _mm_cvtsi32_si128(n);
-    return {_mm256_srl_epi32(x.low, count), _mm256_srl_epi32(x.high, count)};
+    return {_mm256_srli_epi32(x.low, n), _mm256_srli_epi32(x.high, n)};
   }
   [[gnu::always_inline]] static I ShiftRightSigned(I x, int n) {
-    const __m128i count = _mm_cvtsi32_si128(n);
-    return {_mm256_sra_epi32(x.low, count), _mm256_sra_epi32(x.high, count)};
+    return {_mm256_srai_epi32(x.low, n), _mm256_srai_epi32(x.high, n)};
   }
   [[gnu::always_inline]] static F ToFloat(I x) {
     return {_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)};
@@ -255,9 +256,21 @@ struct Avx2Vector {
     }
   }
 
+  [[gnu::always_inline]] static void TransposeHalves(const uint8_t* const* rows, int64_t offset,
+                                                     uint8_t* out) {
+    TransposeTwoBytes(rows, offset, out);
+  }
+  [[gnu::always_inline]] static void TransposeBytes(const uint8_t* const* rows, int64_t offset,
+                                                    uint8_t* out) {
+    TransposeOneByte(rows, offset, out);
+  }
+
  private:
   [[gnu::always_inline]] static __m128i LoadBytes(const void* p) {
     return _mm_loadu_si128(static_cast<const __m128i*>(p));
+  }
+  [[gnu::always_inline]] static __m128i LoadEight(const void* p) {
+    return _mm_loadl_epi64(static_cast<const __m128i*>(p));
   }
   // All ones in lanes below n; n may lie outside [0, 8].
   [[gnu::always_inline]] static __m256i FirstLanes(int64_t n) {

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 
+#include "engine/kernels/cpu/transpose_avx2.h"
+
 namespace tandem {
 
 struct Avx512Vector {
@@ -15,12 +17,16 @@ struct Avx512Vector {
   using I = __m512i;  // 16 32-bit integers
 
   // Register tiles, of 32 registers: kWeightTile x kRowTile accumulators in products of matrices;
-  // kFusedRows while weights are decoded in registers too; kSumRows x kSumVectors in attention.
+  // kFusedRows while weights are decoded in registers too; in attention kManyRows x kManyVectors,
+  // and kFewRows x kFewVectors while keys and values are decoded in registers too.
   static constexpr int kWeightTile = 4;
   static constexpr int kRowTile = 6;
   static constexpr int kFusedRows = 4;
-  static constexpr int kSumRows = 4;
-  static constexpr int kSumVectors = 4;
+  static constexpr int kManyRows = 6;
+  static constexpr int kManyVectors = 4;
+  static constexpr int kFewRows = 4;
+  static constexpr int kFewVectors = 4;
+  static constexpr bool kFetchWeights = false;
   static constexpr int kQuantChains = 8;
 
   [[gnu::always_inline]] static F Zero() { return _mm512_setzero_ps(); }
@@ -187,6 +193,16 @@ struct Avx512Vector {
     }
 #pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) rows[i] = t[i];
+  }
+
+  // out[d][i] = rows[i][d] for 8 columns of 2 bytes, or 16 of one, `offset` bytes into the rows.
+  [[gnu::always_inline]] static void TransposeHalves(const uint8_t* const* rows, int64_t offset,
+                                                     uint8_t* out) {
+    TransposeTwoBytes(rows, offset, out);
+  }
+  [[gnu::always_inline]] static void TransposeBytes(const uint8_t* const* rows, int64_t offset,
+                                                    uint8_t* out) {
+    TransposeOneByte(rows, offset, out);
   }
 
  private:

@@ -3,14 +3,15 @@
 
 namespace tandem {
 
-// e^x within 2 ulp; 0 where the result would be subnormal, infinity above 88.72, NaN for NaN.
+// e^x within 2 ulp for x in [-87, 88], and what it is at the nearer end elsewhere; NaN for NaN.
 // x = n ln 2 + r with |r| <= ln 2 / 2; the polynomial in r is that of Cephes' expf (S. Moshier).
 template <typename V>
 [[gnu::always_inline]] inline typename V::F Exp(typename V::F x) {
   using F = typename V::F;
-  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-  const F rounder = V::Set(12582912.0f);
-  const F bounded = V::Min(V::Set(89.0f), V::Max(V::Set(-88.0f), x));
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits; 127 more make them the
+  // exponent field of 2^n.
+  const F rounder = V::Set(12583039.0f);
+  const F bounded = V::Min(V::Set(88.0f), V::Max(V::Set(-87.0f), x));
   const F shifted = V::MulAdd(bounded, V::Set(1.44269504f), rounder);
   const F n = V::Sub(shifted, rounder);
   // ln 2 in two parts, the first short enough for n times it to be exact.
@@ -24,15 +25,28 @@ template <typename V>
   p = V::MulAdd(p, r, V::Set(1.6666665459e-1f));
   p = V::MulAdd(p, r, V::Set(5.0000001201e-1f));
   p = V::Add(V::MulAdd(p, V::Mul(r, r), r), V::Set(1.0f));
+  return V::Mul(p, V::FromBits(V::ShiftLeft(V::BitsOf(shifted), 23)));
+}
 
-  // 2^n in two factors, because 2^128 is no float.
-  const auto exponent = V::SubInt(V::BitsOf(shifted), V::BitsOf(rounder));
-  const auto half = V::ShiftRightSigned(exponent, 1);
-  const auto power = [](auto e) {
-    return V::FromBits(V::ShiftLeft(V::AddInt(e, V::SetInt(127)), 23));
-  };
-  p = V::Mul(V::Mul(p, power(half)), power(V::SubInt(exponent, half)));
-  return V::SelectLess(x, V::Set(-87.33654f), V::Zero(), p);
+// 2^x for x <= 0 within 1 ulp, but no less than 2^-126; exactly 1 for 0, NaN for NaN.
+// x = n + f with |f| <= 1/2; the polynomial in f has the least relative error of those that are 1
+// at 0 (E. Remez's algorithm).
+template <typename V>
+[[gnu::always_inline]] inline typename V::F Exp2OfNegative(typename V::F x) {
+  using F = typename V::F;
+  // As in Exp.
+  const F rounder = V::Set(12583039.0f);
+  const F bounded = V::Max(V::Set(-126.0f), x);
+  const F shifted = V::Add(bounded, rounder);
+  const F f = V::Sub(bounded, V::Sub(shifted, rounder));
+  F p = V::Set(1.55946778e-4f);
+  p = V::MulAdd(p, f, V::Set(1.34066434e-3f));
+  p = V::MulAdd(p, f, V::Set(9.61769279e-3f));
+  p = V::MulAdd(p, f, V::Set(5.55031039e-2f));
+  p = V::MulAdd(p, f, V::Set(2.40226522e-1f));
+  p = V::MulAdd(p, f, V::Set(6.93147242e-1f));
+  p = V::MulAdd(p, f, V::Set(1.0f));
+  return V::Mul(p, V::FromBits(V::ShiftLeft(V::BitsOf(shifted), 23)));
 }
 
 // tanh(x) within 4 ulp: near 0 by Cephes' tanhf polynomial, elsewhere 1 - 2 / (e^2x + 1).

@@ -17,8 +17,11 @@ struct PortableVector {
   static constexpr int kWeightTile = 1;
   static constexpr int kRowTile = 2;
   static constexpr int kFusedRows = 2;
-  static constexpr int kSumRows = 2;
-  static constexpr int kSumVectors = 1;
+  static constexpr int kManyRows = 2;
+  static constexpr int kManyVectors = 1;
+  static constexpr int kFewRows = 2;
+  static constexpr int kFewVectors = 1;
+  static constexpr bool kFetchWeights = false;
   static constexpr int kQuantChains = 2;
 
   [[gnu::always_inline]] static F Zero() { return F{}; }
@@ -178,6 +181,18 @@ struct PortableVector {
         rows[i][j] = rows[j][i];
         rows[j][i] = x;
       }
+    }
+  }
+
+  static void TransposeHalves(const uint8_t* const* rows, int64_t offset, uint8_t* out) {
+    for (int d = 0; d < 8; ++d) {
+      for (int i = 0; i < 16; ++i)
+        __builtin_memcpy(out + 32 * d + 2 * i, rows[i] + offset + 2 * d, 2);
+    }
+  }
+  static void TransposeBytes(const uint8_t* const* rows, int64_t offset, uint8_t* out) {
+    for (int d = 0; d < 16; ++d) {
+      for (int i = 0; i < 16; ++i) out[16 * d + i] = rows[i][offset + d];
     }
   }
 

@@ -296,6 +296,8 @@ void VisitDType(DType dtype, Visit visit) {
       return visit.template operator()<DType::kQ5_K>();
     case DType::kQ6_K:
       return visit.template operator()<DType::kQ6_K>();
+    case DType::kI8:
+      return;  // no weights
   }
 }
 

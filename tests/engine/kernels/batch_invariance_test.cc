@@ -103,6 +103,42 @@ TEST_P(BatchInvarianceTest, AttentionDoesNotShowWhereThePromptWasCut) {
   }
 }
 
+// Alone on several threads a long sequence is split by span; in company, or on one thread, it is
+// not.
+TEST_P(BatchInvarianceTest, AttentionDoesNotShowHowThreadsShareALongSequence) {
+  constexpr int kTokens = 1300, kHeads = 6, kKvHeads = 2, kHeadDim = 32;
+  constexpr int64_t kWidth = kHeads * kHeadDim;
+  for (const DType dtype : kKvDTypes) {
+    for (const int window : {0, 700}) {
+      const PagedSequence sequence(kKvHeads, kHeadDim, 16, dtype, kTokens, 33);
+      const std::vector<float> q = RandomFloats(kTokens * kWidth, 34, 2.0f);
+      const auto run = [&](Ops& ops, int begin, int num_rows) {
+        std::vector<float> out(num_rows * kWidth);
+        AttentionArgs args;
+        args.q = q.data() + begin * kWidth;
+        args.out = out.data();
+        args.num_heads = kHeads;
+        args.window = window;
+        args.kv = sequence.kv();
+        const AttentionRow row{
+            .num_rows = num_rows, .position_begin = begin, .block_table = sequence.block_table()};
+        ops.Attention(args, {&row, 1});
+        return out;
+      };
+      const std::vector<float> whole = run(*MakeOps(GetParam(), 1), 0, kTokens);
+      for (const int num_threads : {1, 2, 4}) {
+        const std::unique_ptr<Ops> ops = MakeOps(GetParam(), num_threads);
+        for (const int position : {511, 512, 1023, 1211, 1299}) {
+          EXPECT_TRUE(
+              SameBits(whole.data() + position * kWidth, run(*ops, position, 1).data(), kWidth))
+              << GetDTypeInfo(dtype).name << " position=" << position << " threads=" << num_threads;
+        }
+        EXPECT_TRUE(SameBits(whole.data() + 1018 * kWidth, run(*ops, 1018, 9).data(), 9 * kWidth));
+      }
+    }
+  }
+}
+
 TEST_P(BatchInvarianceTest, AttentionDoesNotShowWhichBlocksOrNeighboursASequenceHas) {
   const PagedSequence here(2, 32, 16, DType::kF16, 90, 41);
   // The same K and V in other blocks of another size.
@@ -172,20 +208,21 @@ TEST(IsaAgreementTest, Avx2AndAvx512GiveTheSameBits) {
     avx512->MatMul(x.data(), kRows, {{w.view, nullptr, b.data()}}, Precision::kLow);
     EXPECT_TRUE(SameBits(a.data(), b.data(), kRows * kWidth)) << GetDTypeInfo(dtype).name;
   }
-  const PagedSequence sequence(2, 40, 16, DType::kF16, 150, 73);
-  const std::vector<float> q = RandomFloats(150 * 4 * 40, 74);
-  std::vector<float> a(q.size()), b(q.size());
-  AttentionArgs args;
-  args.q = q.data();
-  args.num_heads = 4;
-  args.kv = sequence.kv();
-  const AttentionRow row{
-      .row_begin = 0, .num_rows = 150, .position_begin = 0, .block_table = sequence.block_table()};
-  args.out = a.data();
-  avx2->Attention(args, {&row, 1});
-  args.out = b.data();
-  avx512->Attention(args, {&row, 1});
-  EXPECT_TRUE(SameBits(a.data(), b.data(), q.size()));
+  const std::vector<float> q = RandomFloats(600 * 4 * 40, 74);
+  for (const DType dtype : kKvDTypes) {
+    const PagedSequence sequence(2, 40, 16, dtype, 600, 73);
+    std::vector<float> a(q.size()), b(q.size());
+    AttentionArgs args;
+    args.q = q.data();
+    args.num_heads = 4;
+    args.kv = sequence.kv();
+    const AttentionRow row{.num_rows = 600, .block_table = sequence.block_table()};
+    args.out = a.data();
+    avx2->Attention(args, {&row, 1});
+    args.out = b.data();
+    avx512->Attention(args, {&row, 1});
+    EXPECT_TRUE(SameBits(a.data(), b.data(), q.size())) << GetDTypeInfo(dtype).name;
+  }
 }
 
 }  // namespace

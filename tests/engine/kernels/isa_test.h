@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/core/kv_layout.h"
 #include "engine/kernels/cpu/cpu_features.h"
 #include "engine/kernels/cpu/reference_ops.h"
 #include "engine/kernels/ops.h"
@@ -51,7 +52,7 @@ class PagedSequence {
     const int num_blocks = (num_tokens + block_size - 1) / block_size + 2;
     const int64_t width = int64_t{num_kv_heads} * head_dim;
     // What no token was stored to is NaN: reading it would show.
-    keys_.assign(DTypeBytes(dtype, num_blocks * block_size * width), 0xff);
+    keys_.assign(KvHeadBytes(dtype, head_dim) * num_kv_heads * num_blocks * block_size, 0xff);
     values_ = keys_;
     kv_ = {keys_.data(), values_.data(), dtype, block_size, num_kv_heads, head_dim};
     block_table_.resize(num_blocks);

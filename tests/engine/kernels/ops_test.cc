@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 
+#include "engine/core/kv_layout.h"
 #include "engine/kernels/cpu/cpu_features.h"
 #include "engine/kernels/cpu/dequantize.h"
 #include "engine/kernels/cpu/reference_ops.h"
@@ -116,7 +117,7 @@ TEST_P(OpsTest, StoreKvRoundsToNearestEvenInItsSlotOnly) {
   for (const DType dtype : kKvDTypes) {
     const int num_slots = 12, heads = 3, head_dim = 7;
     const int64_t width = heads * head_dim;
-    const int64_t bytes = DTypeBytes(dtype, num_slots * width);
+    const int64_t bytes = KvHeadBytes(dtype, head_dim) * heads * num_slots;
     std::vector<uint8_t> keys(bytes, 0xab), values(bytes, 0xab);
     std::vector<uint8_t> expected_keys = keys, expected_values = values;
     std::vector<float> k = RandomFloats(3 * width, 6, 100.0f),
@@ -136,6 +137,30 @@ TEST_P(OpsTest, StoreKvRoundsToNearestEvenInItsSlotOnly) {
   }
 }
 
+TEST_P(OpsTest, QuantisedKvIsWithinHalfAStepAndHidesNothingThatIsNotFinite) {
+  const int heads = 2, head_dim = 20;
+  const int64_t head_bytes = KvHeadBytes(DType::kI8, head_dim);
+  std::vector<float> k = RandomFloats(heads * head_dim, 3, 5.0f), v(k.size(), 0.0f);
+  v[head_dim + 7] = INFINITY;
+  std::vector<uint8_t> keys(heads * head_bytes), values(heads * head_bytes);
+  ops().StoreKv(k.data(), v.data(), {0},
+                {keys.data(), values.data(), DType::kI8, 1, heads, head_dim});
+  const auto scale_of = [&](const std::vector<uint8_t>& pool, int head) {
+    float scale;
+    std::memcpy(&scale, pool.data() + head * head_bytes + head_dim, sizeof(scale));
+    return scale;
+  };
+  for (int head = 0; head < heads; ++head) {
+    const float scale = scale_of(keys, head);
+    for (int d = 0; d < head_dim; ++d) {
+      const auto stored = static_cast<int8_t>(keys[head * head_bytes + d]);
+      EXPECT_NEAR(stored * scale, k[head * head_dim + d], 0.5001f * scale);
+    }
+  }
+  EXPECT_EQ(scale_of(values, 0), 0.0f);
+  EXPECT_TRUE(std::isnan(scale_of(values, 1)));
+}
+
 TEST_P(OpsTest, AttentionAgreesWithReference) {
   struct Case {
     int heads, kv_heads, head_dim, block_size, window;
@@ -145,9 +170,10 @@ TEST_P(OpsTest, AttentionAgreesWithReference) {
       {9, 3, 64, 16, 0, DType::kF16}, {4, 1, 8, 5, 16, DType::kF32},
       {6, 6, 20, 7, 0, DType::kBF16}, {8, 2, 33, 16, 70, DType::kF32},
       {2, 1, 128, 3, 1, DType::kF16}, {50, 1, 16, 16, 0, DType::kF32},
+      {9, 3, 64, 16, 0, DType::kI8},  {4, 2, 33, 5, 40, DType::kI8},
   };
   for (const Case& c : cases) {
-    PagedSequence first(c.kv_heads, c.head_dim, c.block_size, c.dtype, 200, 11);
+    PagedSequence first(c.kv_heads, c.head_dim, c.block_size, c.dtype, 1100, 11);
     AttentionArgs args;
     args.num_heads = c.heads;
     args.scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
@@ -157,8 +183,17 @@ TEST_P(OpsTest, AttentionAgreesWithReference) {
         {.row_begin = 0, .num_rows = 70, .position_begin = 0, .block_table = first.block_table()},
         {.row_begin = 70, .num_rows = 1, .position_begin = 199, .block_table = first.block_table()},
         {.row_begin = 71, .num_rows = 33, .position_begin = 63, .block_table = first.block_table()},
+        // Over the end of a span, and in the third one.
+        {.row_begin = 104,
+         .num_rows = 5,
+         .position_begin = 510,
+         .block_table = first.block_table()},
+        {.row_begin = 109,
+         .num_rows = 1,
+         .position_begin = 1099,
+         .block_table = first.block_table()},
     };
-    const std::vector<float> q = RandomFloats(int64_t{104} * c.heads * c.head_dim, 12, 3.0f);
+    const std::vector<float> q = RandomFloats(int64_t{110} * c.heads * c.head_dim, 12, 3.0f);
     std::vector<float> actual(q.size()), expected(q.size());
     args.q = q.data();
     args.out = expected.data();

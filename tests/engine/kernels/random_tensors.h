@@ -15,7 +15,7 @@ namespace tandem {
 inline constexpr DType kAllDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ4_0,
                                        DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0,
                                        DType::kQ4_K, DType::kQ5_K, DType::kQ6_K};
-inline constexpr DType kKvDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+inline constexpr DType kKvDTypes[] = {DType::kF32, DType::kF16, DType::kBF16, DType::kI8};
 
 inline std::vector<float> RandomFloats(int64_t size, uint32_t seed, float scale = 1.0f) {
   std::mt19937 random(seed);

@@ -91,6 +91,18 @@ TEST(KvCacheTest, NeighbouringBlocksAreOneRun) {
   EXPECT_EQ(runs[2].size(), 6u * kLayout.TokenBytes());
 }
 
+TEST(KvCacheTest, AQuantisedTokenIsItsHeadsEachWithAScale) {
+  KvLayout layout = kLayout;
+  layout.dtype = DType::kI8;
+  EXPECT_EQ(layout.TokenBytes(), 2 * (5 + 4));
+  EXPECT_EQ(layout.BlockBytes(), 3 * 2 * 4 * layout.TokenBytes());
+  const auto cache = KvCache::Create(layout, 10);
+  ASSERT_TRUE(cache.ok()) << cache.status();
+  const auto runs = (*cache)->Read(2, KvComponent::kKeys, {3, 4}, 1, 7);
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].size(), 6u * layout.TokenBytes());
+}
+
 TEST(KvCacheTest, EmptyRangeHasNoRuns) {
   const std::unique_ptr<KvCache> cache = MakeCache(2);
   EXPECT_TRUE(cache->Read(0, KvComponent::kKeys, {}, 0, 0).empty());

@@ -196,14 +196,16 @@ TEST(KvFrameTest, MisfitNamesTheField) {
 }
 
 // The whole path between two workers whose blocks have other sizes, in frames of some heads each.
-TEST(KvFrameTest, CarriesKvBetweenCachesOfDifferentBlockSizes) {
-  KvLayout target_layout = kLayout;
+void CarryBetweenBlockSizes(DType dtype) {
+  KvLayout layout = kLayout;
+  layout.dtype = dtype;
+  KvLayout target_layout = layout;
   target_layout.block_size = 5;
-  const auto source = *KvCache::Create(kLayout, 8);
+  const auto source = *KvCache::Create(layout, 8);
   const auto target = *KvCache::Create(target_layout, 16);
   const std::vector<BlockId> source_table = {5, 1, 2, 7};
   const std::vector<BlockId> target_table = {0, 9, 3, 4, 5, 15, 11, 1, 2, 7};
-  const int64_t bytes = kPromptTokens * kLayout.TokenBytes();
+  const int64_t bytes = kPromptTokens * layout.TokenBytes();
   const std::vector<uint8_t> kv = RandomBytes(bytes, 6);
   size_t at = 0;
   for (const auto& run : source->Write(1, KvComponent::kKeys, source_table, 0, kPromptTokens)) {
@@ -220,10 +222,11 @@ TEST(KvFrameTest, CarriesKvBetweenCachesOfDifferentBlockSizes) {
       header.head_end = heads[h + 1];
       header.token_begin = tokens[t];
       header.token_end = tokens[t + 1];
+      header.dtype = dtype;
       header.payload_bytes =
-          (tokens[t + 1] - tokens[t]) * (heads[h + 1] - heads[h]) * kLayout.head_dim * 2;
+          (tokens[t + 1] - tokens[t]) * (heads[h + 1] - heads[h]) * layout.HeadBytes();
       const auto runs = SelectHeads(
-          kLayout, source->Read(1, KvComponent::kKeys, source_table, tokens[t], tokens[t + 1]),
+          layout, source->Read(1, KvComponent::kKeys, source_table, tokens[t], tokens[t + 1]),
           heads[h], heads[h + 1]);
       const std::string sent = EncodeKvFrameHeader(header, runs);
 
@@ -244,6 +247,37 @@ TEST(KvFrameTest, CarriesKvBetweenCachesOfDifferentBlockSizes) {
     arrived.insert(arrived.end(), run.begin(), run.end());
   }
   EXPECT_EQ(arrived, kv);
+}
+
+TEST(KvFrameTest, CarriesKvBetweenCachesOfDifferentBlockSizes) {
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
+    SCOPED_TRACE(std::string(GetDTypeInfo(dtype).name));
+    CarryBetweenBlockSizes(dtype);
+  }
+}
+
+TEST(KvFrameTest, QuantisedHeadsTravelWithTheirScales) {
+  KvLayout layout = kLayout;
+  layout.dtype = DType::kI8;
+  KvFrameHeader header = ExampleHeader();  // 4 tokens of 2 heads of 6 elements
+  header.dtype = DType::kI8;
+  header.payload_bytes = 4 * 2 * (6 + sizeof(float));
+  EXPECT_TRUE(header.CheckFits(layout, kPromptTokens).ok());
+  const std::vector<uint8_t> frame = EncodeFrame(header, RandomBytes(header.payload_bytes, 7));
+  EXPECT_EQ(DecodeKvFrameHeader(frame)->dtype, DType::kI8);
+  EXPECT_EQ(frame[36], 11);  // its number on the wire
+  header.payload_bytes = 4 * 2 * 6;
+  EXPECT_THAT(std::string(header.CheckFits(layout, kPromptTokens).message()),
+              HasSubstr("payload_bytes"));
+}
+
+TEST(KvFrameTest, TypesThatKvIsNotKeptInAreUnknown) {
+  KvFrameHeader header = ExampleHeader();
+  for (const uint32_t dtype : {3u, 10u, 12u, 255u}) {
+    header.dtype = static_cast<DType>(dtype);
+    const std::vector<uint8_t> frame = EncodeFrame(header, RandomBytes(header.payload_bytes, 8));
+    EXPECT_THAT(std::string(DecodeKvFrameHeader(frame).status().message()), HasSubstr("dtype"));
+  }
 }
 
 }  // namespace

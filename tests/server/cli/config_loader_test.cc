@@ -91,7 +91,7 @@ TEST(ConfigLoaderTest, BadValuesNameOptionAndValue) {
   EXPECT_THAT(ErrorOf({"--port", "70000"}), HasSubstr("at most 65535"));
   EXPECT_THAT(ErrorOf({"--port", "1.5"}), HasSubstr("a whole number"));
   EXPECT_THAT(ErrorOf({"--port", "nan"}), HasSubstr("expected a number"));
-  EXPECT_THAT(ErrorOf({"--kv-cache-dtype", "q8"}), HasSubstr("one of f16, bf16, f32"));
+  EXPECT_THAT(ErrorOf({"--kv-cache-dtype", "q8"}), HasSubstr("one of f16, bf16, f32, int8"));
   EXPECT_THAT(ErrorOf({"--drain-timeout", "soon"}), HasSubstr("a time such as"));
   EXPECT_THAT(ErrorOf({"--kv-cache-bytes", "1XB"}), HasSubstr("a number of bytes"));
   EXPECT_THAT(ErrorOf({"--port"}), HasSubstr("needs a value"));
