@@ -137,7 +137,7 @@ absl::Status ModelRunner::Submit(const Batch& batch) {
     }
   }
   if (flight.step.input.NumRows() == 0) return absl::OkStatus();
-  const absl::Status status = Compute(flight);
+  absl::Status status = Compute(flight);
   if (!status.ok()) in_flight_.pop_back();
   return status;
 }

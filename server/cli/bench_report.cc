@@ -18,7 +18,7 @@ std::string StartLines(const BenchReport& report) {
   const MemoryFacts& memory = report.memory;
   return absl::StrFormat(
       "start    loaded in %.3f s; first token of a %d-token prompt %.2f s after process start "
-      "(%s)\n"
+      "(%d page faults read from disk)\n"
       "memory   peak %.0f MB; decode engine with %d sequences of %d tokens %.0f MB, %.0f MB of it "
       "the mapped file\n",
       absl::ToDoubleSeconds(start.load), start.prompt_tokens,

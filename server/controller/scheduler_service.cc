@@ -114,8 +114,8 @@ grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::HeartbeatResponse>* SchedulerS
 grpc::ServerUnaryReactor* SchedulerService::Route(grpc::CallbackServerContext* context,
                                                   const v1::RouteRequest* request,
                                                   v1::RouteResponse* response) {
-  absl::StatusOr<v1::RouteResponse> decision = cluster_->Route(*request, absl::Now());
-  if (decision.ok()) *response = *std::move(decision);
+  const absl::StatusOr<v1::RouteResponse> decision = cluster_->Route(*request, absl::Now());
+  if (decision.ok()) *response = *decision;
   return Answer(context, ToGrpc(decision.status()));
 }
 

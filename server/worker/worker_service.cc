@@ -22,8 +22,9 @@ grpc::ServerWriteReactor<v1::TokenEvent>* WorkerService::Prefill(
   const v1::EngineRequest& message = request->request();
   auto session = std::make_shared<PrefillSession>(
       stream, outgoing_.FindOrCreate(RequestId(message.id()), message.attempt()), absl::Now());
-  const absl::Status status = Submit(message, request->epoch(), request->hand_off(),
-                                     /*expect=*/false, stream, std::move(session));
+  const absl::Status status =
+      Submit({.message = message, .epoch = request->epoch(), .hand_off = request->hand_off()},
+             stream, std::move(session));
   if (!status.ok()) stream->Close(ToGrpc(status));
   return stream.get();
 }
@@ -42,7 +43,7 @@ absl::Status WorkerService::StartDecode(const v1::DecodeRequest& message,
   const uint32_t attempt = message.request().attempt();
   auto session = std::make_shared<DecodeSession>(stream, options_.loop, id, attempt, absl::Now());
   const bool pulls = message.has_prefill();
-  RETURN_IF_ERROR(Submit(message.request(), message.epoch(), /*hand_off=*/false, /*expect=*/pulls,
+  RETURN_IF_ERROR(Submit({.message = message.request(), .epoch = message.epoch(), .expect = pulls},
                          stream, session));
   if (!pulls) return absl::OkStatus();
   session->StartPull({.id = id,
@@ -56,20 +57,20 @@ absl::Status WorkerService::StartDecode(const v1::DecodeRequest& message,
   return absl::OkStatus();
 }
 
-absl::Status WorkerService::Submit(const v1::EngineRequest& message, uint64_t epoch, bool hand_off,
-                                   bool expect, const std::shared_ptr<TokenStream>& stream,
+absl::Status WorkerService::Submit(const Incoming& incoming,
+                                   const std::shared_ptr<TokenStream>& stream,
                                    std::shared_ptr<RequestSink> sink) {
   if (draining_) return absl::UnavailableError("the worker is draining");
-  if (epoch != options_.epoch) {
+  if (incoming.epoch != options_.epoch) {
     return absl::FailedPreconditionError(
-        absl::StrCat("epoch ", epoch, " has ended; this worker's is ", options_.epoch));
+        absl::StrCat("epoch ", incoming.epoch, " has ended; this worker's is ", options_.epoch));
   }
-  ASSIGN_OR_RETURN(Request request, FromProto(message, options_.vocab_size));
-  request.hand_off = hand_off;
+  ASSIGN_OR_RETURN(Request request, FromProto(incoming.message, options_.vocab_size));
+  request.hand_off = incoming.hand_off;
   const RequestId id = request.id;
   const uint32_t attempt = request.attempt;
   RETURN_IF_ERROR(options_.loop->Submit(
-      {.request = std::move(request), .expect = expect, .sink = std::move(sink)}));
+      {.request = std::move(request), .expect = incoming.expect, .sink = std::move(sink)}));
   stream->OnAbandoned([this, id, attempt] { PostAbort(id, attempt); });
   return absl::OkStatus();
 }

@@ -59,8 +59,15 @@ class WorkerService : public WorkerServiceBase {
   void StopKvThreads();
 
  private:
-  absl::Status Submit(const v1::EngineRequest& message, uint64_t epoch, bool hand_off, bool expect,
-                      const std::shared_ptr<TokenStream>& stream,
+  // A request as it came in, and what this worker is to do with it.
+  struct Incoming {
+    const v1::EngineRequest& message;
+    uint64_t epoch = 0;
+    bool hand_off = false;  // prefill for another worker
+    bool expect = false;    // decode what another worker prefills
+  };
+
+  absl::Status Submit(const Incoming& incoming, const std::shared_ptr<TokenStream>& stream,
                       std::shared_ptr<RequestSink> sink);
   absl::Status StartDecode(const v1::DecodeRequest& message,
                            const std::shared_ptr<TokenStream>& stream);

@@ -122,9 +122,12 @@ void Expand(const uint8_t* packed, int num_blocks, float unit, QuantPanel& panel
   }
 }
 
-// Blocks of one group as the products read them: from a panel that serves many rows...
+// Blocks [first, first + count) of one group, numbered from 0, as the products read them: from a
+// panel that serves many rows...
 template <typename V, PackedFormat kFormat>
 struct PanelBlocks {
+  int64_t first;
+  int count;
   const QuantPanel& panel;
 
   [[gnu::always_inline]] void Prefetch(int) const {}
@@ -140,6 +143,8 @@ struct PanelBlocks {
 // ... or as they are packed, which spares few rows the way through memory.
 template <typename V, PackedFormat kFormat>
 struct PackedBlocks {
+  int64_t first;
+  int count;
   const uint8_t* packed;
   typename V::F unit;
 
@@ -163,12 +168,18 @@ struct PackedBlocks {
   }
 };
 
+// One block of rows of activations: [kX][32 columns].
+struct QuantizedRowsOfBlock {
+  const int8_t* data;
+  int64_t stride;
+};
+
 // Integer products of kRegisters registers of block b, from `first` on, with kX rows of
 // activations: added to sums[i], part by part. Runs of QuantRun products fit the type they are
 // summed in.
 template <typename V, PackedFormat kFormat, int kRegisters, int kX, typename Blocks>
 [[gnu::always_inline]] inline void AddProducts(const Blocks& blocks, int b, int first,
-                                               const int8_t* x, int64_t x_stride,
+                                               const QuantizedRowsOfBlock& x,
                                                typename V::I (&sums)[kX]) {
   constexpr int kParts = kQuantParts<V, kFormat>;
   constexpr int kBits = kFormat.bits / kParts;
@@ -184,7 +195,7 @@ template <typename V, PackedFormat kFormat, int kRegisters, int kX, typename Blo
 #pragma GCC unroll 8
         for (int i = 0; i < kX; ++i) {
           const auto before = j == run ? V::NoSums() : run_sums[i][part];
-          run_sums[i][part] = V::DotQuants(before, w, x + i * x_stride + (first + j) * 4);
+          run_sums[i][part] = V::DotQuants(before, w, x.data + i * x.stride + (first + j) * 4);
         }
       }
     }
@@ -200,23 +211,22 @@ template <typename V, PackedFormat kFormat, int kRegisters, int kX, typename Blo
   }
 }
 
-// num_blocks blocks of kX rows of x, from row `row`, beginning with block `block` of a row: added
-// to `out`, [kX][out_stride], of which 16 columns are the group's. Block 0 begins at 0.
+// Products of `blocks` with kX rows of x, from row `row`: added to `out`, [kX][out_stride], of
+// which 16 columns are the group's. The first block of all begins at 0.
 template <typename V, PackedFormat kFormat, int kPlanes, int kX, typename Blocks>
-void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, int64_t block, int num_blocks,
-                   const Blocks& blocks, float* out) {
+void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, const Blocks& blocks, float* out) {
   using F = typename V::F;
   using I = typename V::I;
   constexpr int kRegisters = kFormat.sub_block / 4;  // of quants that share a scale
   F totals[kX];
 #pragma GCC unroll 8
   for (int i = 0; i < kX; ++i) {
-    totals[i] = block == 0 ? V::Zero() : V::Load(out + i * args.out_stride);
+    totals[i] = blocks.first == 0 ? V::Zero() : V::Load(out + i * args.out_stride);
   }
   const int64_t num_all = args.cols / kQuantBlock;
-  const int8_t* x = args.quants + row * args.cols * kPlanes + block * kQuantBlock;
-  const BlockScale* x_scales = args.scales + row * num_all + block;
-  for (int b = 0; b < num_blocks; ++b, x += kQuantBlock, ++x_scales) {
+  const int8_t* x = args.quants + row * args.cols * kPlanes + blocks.first * kQuantBlock;
+  const BlockScale* x_scales = args.scales + row * num_all + blocks.first;
+  for (int b = 0; b < blocks.count; ++b, x += kQuantBlock, ++x_scales) {
     blocks.Prefetch(b);
 #pragma GCC unroll 2
     for (int half = 0; half < kQuantBlock / kFormat.sub_block; ++half) {
@@ -228,7 +238,7 @@ void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, int64_t block, 
         sums[i * kPlanes] = V::SetInt(0);
         sums[i * kPlanes + kPlanes - 1] = V::SetInt(kFormat.has_min ? 0 : -kFormat.zero * sum);
       }
-      AddProducts<V, kFormat, kRegisters>(blocks, b, half * kRegisters, x, args.cols, sums);
+      AddProducts<V, kFormat, kRegisters>(blocks, b, half * kRegisters, {x, args.cols}, sums);
       const F w_scales = blocks.Scales(b, half);
 #pragma GCC unroll 8
       for (int i = 0; i < kX; ++i) {
@@ -256,12 +266,10 @@ inline constexpr int kMostRows = V::kQuantChains / kPlanes / kQuantParts<V, kFor
 
 // All rows of x, kMaxX at a time, the rest in one smaller tile; see QuantizedTile.
 template <typename V, PackedFormat kFormat, int kPlanes, typename Blocks>
-void QuantizedRows(const QuantizedMatMulArgs& args, int64_t block, int num_blocks,
-                   const Blocks& blocks, float* out) {
+void QuantizedRows(const QuantizedMatMulArgs& args, const Blocks& blocks, float* out) {
   constexpr int kMaxX = kMostRows<V, kFormat, kPlanes>;
   const auto tile = [&]<int kX>(int64_t row) {
-    QuantizedTile<V, kFormat, kPlanes, kX>(args, row, block, num_blocks, blocks,
-                                           out + row * args.out_stride);
+    QuantizedTile<V, kFormat, kPlanes, kX>(args, row, blocks, out + row * args.out_stride);
   };
   int64_t row = 0;
   for (; row + kMaxX <= args.num_rows; row += kMaxX) tile.template operator()<kMaxX>(row);
@@ -286,15 +294,15 @@ void QuantizedGroup(const QuantizedMatMulArgs& args, int64_t group, float* out) 
   const int64_t num_all = args.cols / kQuantBlock;
   const uint8_t* packed = args.packed + group * num_all * kFormat.BlockBytes();
   if (args.num_rows <= kMostRows<V, kFormat, kPlanes>) {
-    const PackedBlocks<V, kFormat> blocks{packed, V::Set(args.unit)};
-    return QuantizedRows<V, kFormat, kPlanes>(args, 0, static_cast<int>(num_all), blocks, out);
+    const PackedBlocks<V, kFormat> blocks{0, static_cast<int>(num_all), packed, V::Set(args.unit)};
+    return QuantizedRows<V, kFormat, kPlanes>(args, blocks, out);
   }
   for (int64_t block = 0; block < num_all; block += kPanelBlocks) {
     const int num_blocks =
         num_all - block < kPanelBlocks ? static_cast<int>(num_all - block) : kPanelBlocks;
     Expand<V, kFormat>(packed + block * kFormat.BlockBytes(), num_blocks, args.unit, *args.panel);
-    const PanelBlocks<V, kFormat> blocks{*args.panel};
-    QuantizedRows<V, kFormat, kPlanes>(args, block, num_blocks, blocks, out);
+    const PanelBlocks<V, kFormat> blocks{block, num_blocks, *args.panel};
+    QuantizedRows<V, kFormat, kPlanes>(args, blocks, out);
   }
 }
 
