@@ -147,11 +147,17 @@ struct PortableVector {
     __builtin_memcpy(p, &w, sizeof(w));
   }
   static constexpr bool kSplitsBytes = false;
+  // A scalar operand would do, but gcc 12 takes it for an int where it instruments shifts.
+  [[gnu::always_inline]] static Quants EveryByte(int x) {
+    Quants bytes;
+    __builtin_memset(&bytes, x, sizeof(bytes));
+    return bytes;
+  }
   [[gnu::always_inline]] static Quants QuantBits(Quants w, int shift, int num_bits) {
-    return w >> static_cast<uint8_t>(shift) & static_cast<uint8_t>((1 << num_bits) - 1);
+    return w >> EveryByte(shift) & EveryByte((1 << num_bits) - 1);
   }
   [[gnu::always_inline]] static Quants AddHighBits(Quants low, Quants high) {
-    return low | high << 4;
+    return low | high << EveryByte(4);
   }
   using QuantSums = I;
   static constexpr int QuantRun(int bits) { return 8; }
