@@ -55,11 +55,12 @@ double BestReadRate(SpeedProbe& probe, const AlignedBuffer<uint8_t>& buffer, int
 }
 
 // As packed weights have them: reads are faster.
-void UseLargePages(const AlignedBuffer<uint8_t>& buffer) {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(buffer.data());
-  const uintptr_t aligned = (begin + page - 1) / page * page;
-  madvise(reinterpret_cast<void*>(aligned), begin + buffer.size() - aligned, MADV_HUGEPAGE);
+void UseLargePages(AlignedBuffer<uint8_t>& buffer) {
+  void* data = buffer.data();
+  size_t size = buffer.size();
+  if (std::align(sysconf(_SC_PAGESIZE), 1, data, size) != nullptr) {
+    madvise(data, size, MADV_HUGEPAGE);
+  }
 }
 
 }  // namespace
