@@ -24,6 +24,7 @@ absl::StatusOr<pid_t> StartRankLikeThis(int rank, int fd) {
   args.back() = absl::StrCat("--rank=", rank);  // each argument ends with a zero
   args.push_back(absl::StrCat("--rank-fd=", fd));
   std::vector<char*> argv;
+  argv.reserve(args.size() + 1);
   for (std::string& arg : args) argv.push_back(arg.data());
   argv.push_back(nullptr);
 
