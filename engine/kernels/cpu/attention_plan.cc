@@ -22,6 +22,9 @@ constexpr int64_t kMostSplitRows = kAttentionRowBlock;
 // Rows of a sequence, of one head of K and V, that memory keeps waiting rather than arithmetic.
 constexpr int64_t kMostWaitingRows = 8;
 
+// Keys and values of a tile that a task may fetch at once: half of an L2 of 512 KiB.
+constexpr int64_t kMostTileBytes = 256 * 1024;
+
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t Group(const AttentionArgs& args) { return args.num_heads / args.kv.num_kv_heads; }
@@ -88,7 +91,11 @@ AttentionPlan::Split AttentionPlan::SplitOf(const AttentionArgs& args, const Att
                   row.num_rows <= queries_per_task_;
   const bool enough =
       num_sequences >= wanted_tasks_ || (split.by_span && num_spans >= wanted_tasks_);
-  split.by_head = !enough || num_rows > kMostWaitingRows || row.num_rows > queries_per_task_;
+  const LayerKv& kv = args.kv;
+  const int64_t tile_bytes =
+      2 * kAttentionTile * kv.num_kv_heads * KvHeadBytes(kv.dtype, kv.head_dim);
+  split.by_head = !enough || num_rows > kMostWaitingRows || row.num_rows > queries_per_task_ ||
+                  tile_bytes > kMostTileBytes;
   return split;
 }
 
