@@ -32,7 +32,7 @@ absl::Status Channel::Send(absl::Span<const uint8_t> message) {
   RETURN_IF_ERROR(waiter_.Await(ends().released, free_after));
   uint8_t* const slot = Slot(num_sent_++);
   std::memcpy(slot, &size, sizeof(size));
-  std::memcpy(slot + kAlignment, message.data(), message.size());
+  if (!message.empty()) std::memcpy(slot + kAlignment, message.data(), message.size());
   ends().sent.Advance();
   return absl::OkStatus();
 }
