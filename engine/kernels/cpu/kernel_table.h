@@ -33,7 +33,7 @@ struct MatMulArgs {
 
 // The same with quantised activations and packed weights; see quantized_matmul.h.
 struct QuantizedMatMulArgs {
-  const int8_t* quants = nullptr;      // [num_rows, planes, cols]
+  const int8_t* quants = nullptr;      // [num_rows, planes, cols]; see QuantizeRowTo
   const BlockScale* scales = nullptr;  // [num_rows, cols / 32]
   int planes = 1;                      // 1: 8 bits of precision, 2: 15
   int64_t num_rows = 0;
@@ -147,7 +147,8 @@ struct AttentionMerge {
 struct KernelTable {
   // Rows [begin, end) of the weight; the panel holds at least 8 rows of cols rounded up to 16.
   void (*matmul)(const MatMulArgs& args, int64_t begin, int64_t end);
-  // One row of `cols` activations to quants [planes, cols] and scales [cols / 32].
+  // One row of `cols` activations to quants [planes * cols], in the order that quantized_matmul
+  // reads, and scales [cols / 32].
   void (*quantize_row)(const float* x, int64_t cols, int planes, int8_t* quants,
                        BlockScale* scales);
   // Groups [begin, end) of 16 rows of the weight.

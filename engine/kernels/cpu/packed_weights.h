@@ -37,7 +37,7 @@ struct PackedFormat {
   }
 };
 
-// Blocks that are expanded at a time: 8 (or 16) KiB of quants and 2 KiB of scales stay in L1 while
+// Blocks that are expanded at a time: 8 or 16 KiB of quants and 2 KiB of scales stay in L1 while
 // all rows of activations pass.
 inline constexpr int kPanelBlocks = 16;
 

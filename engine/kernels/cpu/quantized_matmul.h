@@ -1,6 +1,7 @@
 // Products of activations with packed, quantised weights in integer arithmetic.
 //
-// Activations are quantised to 8 bits (or 15, in two planes of 8) with one scale per 32 columns.
+// Activations are quantised to 8 bits or to 15, with one scale per 32 columns. 15 bits are
+// multiplied in two planes of 8, or where V::kWideProducts as numbers of 16.
 // The 32 products of a block are summed as integers, which is exact in any order; then
 //   total = fma(float(sum), scale_w * scale_x, total)   and, where the format has minimums,
 //   total = fma(min_w, scale_x * sum_x, total)
@@ -15,8 +16,13 @@
 
 namespace tandem {
 
-// x: [cols] -> quants [planes][cols] and scales [cols / 32]. Rounds to nearest even. Where a block
-// has what is not finite its scale is NaN, and so is all that is computed from it.
+// Whether activations of kPlanes are multiplied as numbers of 16 bits.
+template <typename V, int kPlanes>
+inline constexpr bool kIsWide = kPlanes == 2 && V::kWideProducts;
+
+// x: [cols] -> quants [planes][cols], where kIsWide int16_t [cols] in the order of V::StoreWide,
+// and scales [cols / 32]. Rounds to nearest even. Where a block has what is not finite its scale is
+// NaN, and so is all that is computed from it.
 template <typename V, int kPlanes>
 void QuantizeRowTo(const float* x, int64_t cols, int8_t* quants, BlockScale* scales) {
   constexpr float kLargest = kPlanes == 1 ? 127.0f : 127.0f * 128.0f;
@@ -34,8 +40,12 @@ void QuantizeRowTo(const float* x, int64_t cols, int8_t* quants, BlockScale* sca
       typename V::I q = V::RoundToInt(V::Mul(half == 0 ? low : high, V::Set(inverse)));
       scales[b].sums[half] = V::SumInt(q);
       sum += scales[b].sums[half];
-      int8_t* out = quants + b * kQuantBlock + half * 16;
-      if constexpr (kPlanes == 2) {  // q = 128 * upper + lower, lower in [-64, 63]
+      const int64_t column = b * kQuantBlock + half * 16;
+      int8_t* out = quants + column;
+      if constexpr (kIsWide<V, kPlanes>) {
+        V::StoreWide(quants + column * 2, q);
+        continue;
+      } else if constexpr (kPlanes == 2) {  // q = 128 * upper + lower, lower in [-64, 63]
         const typename V::I upper = V::ShiftRightSigned(V::AddInt(q, V::SetInt(64)), 7);
         V::StoreInt8(out, upper);
         q = V::SubInt(q, V::ShiftLeft(upper, 7));
@@ -61,19 +71,17 @@ void QuantizeRow(const float* x, int64_t cols, int planes, int8_t* quants, Block
 inline constexpr int kPrefetchBytes = 2048;
 
 // Parts that the quants of a format are multiplied in: where products of 8 bits with 8 bits would
-// overflow V's sums, upper and lower halves go apart.
-template <typename V, PackedFormat kFormat>
-inline constexpr int kQuantParts = kFormat.bits == 8 && V::kSplitsBytes ? 2 : 1;
+// overflow V's sums, upper and lower halves go apart; numbers of 16 bits take two registers.
+template <typename V, PackedFormat kFormat, int kPlanes>
+inline constexpr int kQuantParts = kIsWide<V, kPlanes> || (kFormat.bits == 8 && V::kSplitsBytes)
+                                       ? 2
+                                       : 1;
 
-// Register j < 8 of part `part` of the quants of one packed block: columns 4 j .. 4 j + 3 of 16
-// rows, a byte each.
+// Register j < 8 of the quants of one packed block: columns 4 j .. 4 j + 3 of 16 rows, a byte each.
 template <typename V, PackedFormat kFormat>
-[[gnu::always_inline]] inline typename V::Quants UnpackQuants(const uint8_t* packed, int part,
-                                                              int j) {
+[[gnu::always_inline]] inline typename V::Quants UnpackBytes(const uint8_t* packed, int j) {
   if constexpr (kFormat.bits == 8) {
-    const auto bytes = V::LoadQuants(packed + j * 64);
-    if constexpr (kQuantParts<V, kFormat> == 1) return bytes;
-    return V::QuantBits(bytes, part == 0 ? 4 : 0, 4);
+    return V::LoadQuants(packed + j * 64);
   } else {
     const auto low = V::QuantBits(V::LoadQuants(packed + j % 4 * 64), j / 4 * 4, 4);
     constexpr int kHighBits = kFormat.bits - 4;
@@ -84,6 +92,20 @@ template <typename V, PackedFormat kFormat>
       const auto plane = V::LoadQuants(packed + 256 + j / kRegisters * 64);
       return V::AddHighBits(low, V::QuantBits(plane, j % kRegisters * kHighBits, kHighBits));
     }
+  }
+}
+
+// The same, part by part.
+template <typename V, PackedFormat kFormat, int kPlanes>
+[[gnu::always_inline]] inline typename V::Quants UnpackQuants(const uint8_t* packed, int part,
+                                                              int j) {
+  const typename V::Quants bytes = UnpackBytes<V, kFormat>(packed, j);
+  if constexpr (kIsWide<V, kPlanes>) {
+    return V::WidenColumns(bytes, part);
+  } else if constexpr (kQuantParts<V, kFormat, kPlanes> == 2) {
+    return V::QuantBits(bytes, part == 0 ? 4 : 0, 4);
+  } else {
+    return bytes;
   }
 }
 
@@ -105,14 +127,15 @@ struct PackedScales {
 };
 
 // Takes packed blocks apart; `unit` multiplies scales and minimums.
-template <typename V, PackedFormat kFormat>
+template <typename V, PackedFormat kFormat, int kPlanes>
 void Expand(const uint8_t* packed, int num_blocks, float unit, QuantPanel& panel) {
   using Scales = PackedScales<V, kFormat>;
   const typename V::F units = V::Set(unit);
   for (int b = 0; b < num_blocks; ++b, packed += kFormat.BlockBytes()) {
 #pragma GCC unroll 8
-    for (int i = 0; i < 8 * kQuantParts<V, kFormat>; ++i) {
-      V::StoreQuants(panel.quants[i / 8][b][i % 8], UnpackQuants<V, kFormat>(packed, i / 8, i % 8));
+    for (int i = 0; i < 8 * kQuantParts<V, kFormat, kPlanes>; ++i) {
+      V::StoreQuants(panel.quants[i / 8][b][i % 8],
+                     UnpackQuants<V, kFormat, kPlanes>(packed, i / 8, i % 8));
     }
     V::Store(panel.scales[b][0], Scales::Scales(packed, 0, units));
     if constexpr (kFormat.sub_block == 16) {
@@ -141,7 +164,7 @@ struct PanelBlocks {
 };
 
 // ... or as they are packed, which spares few rows the way through memory.
-template <typename V, PackedFormat kFormat>
+template <typename V, PackedFormat kFormat, int kPlanes>
 struct PackedBlocks {
   int64_t first;
   int count;
@@ -158,7 +181,7 @@ struct PackedBlocks {
     }
   }
   [[gnu::always_inline]] typename V::Quants Quants(int b, int part, int j) const {
-    return UnpackQuants<V, kFormat>(Block(b), part, j);
+    return UnpackQuants<V, kFormat, kPlanes>(Block(b), part, j);
   }
   [[gnu::always_inline]] typename V::F Scales(int b, int half) const {
     return PackedScales<V, kFormat>::Scales(Block(b), half, unit);
@@ -168,20 +191,37 @@ struct PackedBlocks {
   }
 };
 
-// One block of rows of activations: [kX][32 columns].
+// One block of rows, or planes, of activations: 32 columns each.
 struct QuantizedRowsOfBlock {
   const int8_t* data;
-  int64_t stride;
+  int64_t stride;  // bytes
 };
 
-// Integer products of kRegisters registers of block b, from `first` on, with kX rows of
-// activations: added to sums[i], part by part. Runs of QuantRun products fit the type they are
-// summed in.
+// Adds integer products of kRegisters registers of block b, from `first` on, with kX rows of
+// activations of 16 bits to sums[i].
+template <typename V, int kRegisters, int kX, typename Blocks>
+[[gnu::always_inline]] inline void AddWideProducts(const Blocks& blocks, int b, int first,
+                                                   const QuantizedRowsOfBlock& x,
+                                                   typename V::I (&sums)[kX]) {
+#pragma GCC unroll 8
+  for (int j = first; j < first + kRegisters; ++j) {
+#pragma GCC unroll 2
+    for (int part = 0; part < 2; ++part) {
+      const typename V::Quants w = blocks.Quants(b, part, j);
+#pragma GCC unroll 8
+      for (int i = 0; i < kX; ++i) {
+        sums[i] = V::DotWide(sums[i], w, x.data + i * x.stride + j * 8 + part * 4);
+      }
+    }
+  }
+}
+
+// The same with activations of 8 bits. Runs of QuantRun products fit the type they are summed in.
 template <typename V, PackedFormat kFormat, int kRegisters, int kX, typename Blocks>
 [[gnu::always_inline]] inline void AddProducts(const Blocks& blocks, int b, int first,
                                                const QuantizedRowsOfBlock& x,
                                                typename V::I (&sums)[kX]) {
-  constexpr int kParts = kQuantParts<V, kFormat>;
+  constexpr int kParts = kQuantParts<V, kFormat, 1>;
   constexpr int kBits = kFormat.bits / kParts;
   constexpr int kRun = V::QuantRun(kBits) < kRegisters ? V::QuantRun(kBits) : kRegisters;
 #pragma GCC unroll 8
@@ -217,6 +257,9 @@ template <typename V, PackedFormat kFormat, int kPlanes, int kX, typename Blocks
 void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, const Blocks& blocks, float* out) {
   using F = typename V::F;
   using I = typename V::I;
+  constexpr bool kWide = kIsWide<V, kPlanes>;
+  constexpr int kXBytes = kWide ? 2 : 1;             // of an activation
+  constexpr int kSumsPerRow = kWide ? 1 : kPlanes;   // of the upper plane, then of the lower one
   constexpr int kRegisters = kFormat.sub_block / 4;  // of quants that share a scale
   F totals[kX];
 #pragma GCC unroll 8
@@ -224,26 +267,31 @@ void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, const Blocks& b
     totals[i] = blocks.first == 0 ? V::Zero() : V::Load(out + i * args.out_stride);
   }
   const int64_t num_all = args.cols / kQuantBlock;
-  const int8_t* x = args.quants + row * args.cols * kPlanes + blocks.first * kQuantBlock;
+  const int8_t* x = args.quants + row * args.cols * kPlanes + blocks.first * kQuantBlock * kXBytes;
   const BlockScale* x_scales = args.scales + row * num_all + blocks.first;
-  for (int b = 0; b < blocks.count; ++b, x += kQuantBlock, ++x_scales) {
+  for (int b = 0; b < blocks.count; ++b, x += kQuantBlock * kXBytes, ++x_scales) {
     blocks.Prefetch(b);
 #pragma GCC unroll 2
     for (int half = 0; half < kQuantBlock / kFormat.sub_block; ++half) {
-      I sums[kX * kPlanes];  // of row i: the upper plane, then the lower one
+      I sums[kX * kSumsPerRow];
 #pragma GCC unroll 8
       for (int i = 0; i < kX; ++i) {
         const BlockScale& scale = x_scales[i * num_all];
         const int sum = kFormat.sub_block == 32 ? scale.sums[0] + scale.sums[1] : scale.sums[half];
-        sums[i * kPlanes] = V::SetInt(0);
-        sums[i * kPlanes + kPlanes - 1] = V::SetInt(kFormat.has_min ? 0 : -kFormat.zero * sum);
+        sums[i * kSumsPerRow] = V::SetInt(0);
+        sums[(i + 1) * kSumsPerRow - 1] = V::SetInt(kFormat.has_min ? 0 : -kFormat.zero * sum);
       }
-      AddProducts<V, kFormat, kRegisters>(blocks, b, half * kRegisters, {x, args.cols}, sums);
+      const QuantizedRowsOfBlock x_rows{x, args.cols * kXBytes};
+      if constexpr (kWide) {
+        AddWideProducts<V, kRegisters>(blocks, b, half * kRegisters, x_rows, sums);
+      } else {
+        AddProducts<V, kFormat, kRegisters>(blocks, b, half * kRegisters, x_rows, sums);
+      }
       const F w_scales = blocks.Scales(b, half);
 #pragma GCC unroll 8
       for (int i = 0; i < kX; ++i) {
-        I sum = sums[i * kPlanes];
-        if constexpr (kPlanes == 2) sum = V::AddInt(V::ShiftLeft(sum, 7), sums[i * kPlanes + 1]);
+        I sum = sums[i * kSumsPerRow];
+        if constexpr (kSumsPerRow == 2) sum = V::AddInt(V::ShiftLeft(sum, 7), sums[i * 2 + 1]);
         const F scale = V::Mul(w_scales, V::Set(x_scales[i * num_all].scale));
         totals[i] = V::FusedMulAdd(V::ToFloat(sum), scale, totals[i]);
       }
@@ -262,7 +310,9 @@ void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, const Blocks& b
 
 // Rows of x that one tile takes: as many as keep their sums in registers.
 template <typename V, PackedFormat kFormat, int kPlanes>
-inline constexpr int kMostRows = V::kQuantChains / kPlanes / kQuantParts<V, kFormat>;
+inline constexpr int kMostRows =
+    kIsWide<V, kPlanes> ? V::kQuantChains
+                        : V::kQuantChains / kPlanes / kQuantParts<V, kFormat, kPlanes>;
 
 // All rows of x, kMaxX at a time, the rest in one smaller tile; see QuantizedTile.
 template <typename V, PackedFormat kFormat, int kPlanes, typename Blocks>
@@ -294,13 +344,15 @@ void QuantizedGroup(const QuantizedMatMulArgs& args, int64_t group, float* out) 
   const int64_t num_all = args.cols / kQuantBlock;
   const uint8_t* packed = args.packed + group * num_all * kFormat.BlockBytes();
   if (args.num_rows <= kMostRows<V, kFormat, kPlanes>) {
-    const PackedBlocks<V, kFormat> blocks{0, static_cast<int>(num_all), packed, V::Set(args.unit)};
+    const PackedBlocks<V, kFormat, kPlanes> blocks{0, static_cast<int>(num_all), packed,
+                                                   V::Set(args.unit)};
     return QuantizedRows<V, kFormat, kPlanes>(args, blocks, out);
   }
   for (int64_t block = 0; block < num_all; block += kPanelBlocks) {
     const int num_blocks =
         num_all - block < kPanelBlocks ? static_cast<int>(num_all - block) : kPanelBlocks;
-    Expand<V, kFormat>(packed + block * kFormat.BlockBytes(), num_blocks, args.unit, *args.panel);
+    Expand<V, kFormat, kPlanes>(packed + block * kFormat.BlockBytes(), num_blocks, args.unit,
+                                *args.panel);
     const PanelBlocks<V, kFormat> blocks{block, num_blocks, *args.panel};
     QuantizedRows<V, kFormat, kPlanes>(args, blocks, out);
   }

@@ -40,15 +40,15 @@ class TileGroup {
     for (panel_begin_ = 0; panel_begin_ < num_all_; panel_begin_ += kPanelBlocks) {
       const int64_t left = num_all_ - panel_begin_;
       num_blocks_ = left < kPanelBlocks ? static_cast<int>(left) : kPanelBlocks;
-      Expand<V, kFormat>(packed + panel_begin_ * kFormat.BlockBytes(), num_blocks_, args_.unit,
-                         *args_.panel);
+      Expand<V, kFormat, kPlanes>(packed + panel_begin_ * kFormat.BlockBytes(), num_blocks_,
+                                  args_.unit, *args_.panel);
       MakeSigned();
       for (int64_t row = 0; row < args_.num_rows; row += kTileRows) RowTile(row);
     }
   }
 
  private:
-  static_assert(kQuantParts<V, kFormat> == 1);
+  static_assert(kQuantParts<V, kFormat, kPlanes> == 1);
   static constexpr int kHalves = kQuantBlock / kFormat.sub_block;
   // Blocks whose sums are computed at a time: at most 8 KiB of them.
   static constexpr int kFlight = kHalves * kPlanes == 4 ? 2 : 4;

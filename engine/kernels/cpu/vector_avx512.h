@@ -133,6 +133,7 @@ struct Avx512Vector {
     _mm512_storeu_si512(p, w);
   }
   static constexpr bool kSplitsBytes = false;
+  static constexpr bool kWideProducts = false;
   // The num_bits < 8 bits of each byte from bit `shift` on.
   [[gnu::always_inline]] static Quants QuantBits(Quants w, int shift, int num_bits) {
     const __m512i mask = _mm512_set1_epi8(static_cast<char>((1 << num_bits) - 1));

@@ -147,6 +147,7 @@ struct PortableVector {
     __builtin_memcpy(p, &w, sizeof(w));
   }
   static constexpr bool kSplitsBytes = false;
+  static constexpr bool kWideProducts = false;
   // A scalar operand would do, but gcc 12 takes it for an int where it instruments shifts.
   [[gnu::always_inline]] static Quants EveryByte(int x) {
     Quants bytes;
