@@ -68,7 +68,12 @@ absl::StatusOr<std::vector<int>> ParseCpuList(const std::string& text) {
       return absl::InvalidArgumentError(
           absl::StrCat("\"", part, "\" is not a core or range of cores"));
     }
-    for (int cpu = first; cpu <= last; ++cpu) cpus.push_back(cpu);
+    for (int cpu = first; cpu <= last; ++cpu) {
+      if (std::find(cpus.begin(), cpus.end(), cpu) != cpus.end()) {
+        return absl::InvalidArgumentError(absl::StrCat("core ", cpu, " is named twice"));
+      }
+      cpus.push_back(cpu);
+    }
   }
   return cpus;
 }

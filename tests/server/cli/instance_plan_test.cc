@@ -76,6 +76,8 @@ TEST(InstancePlanTest, CpuListsReadAndWrite) {
   for (const char* bad : {"a", "3-1", "1-2-3", "-1", "99999999"}) {
     EXPECT_THAT(std::string(ParseCpuList(bad).status().message()), HasSubstr("is not a core"));
   }
+  EXPECT_THAT(std::string(ParseCpuList("0-3,2").status().message()),
+              HasSubstr("core 2 is named twice"));
 }
 
 }  // namespace
