@@ -16,14 +16,15 @@ absl::string_view BlockStateName(BlockState state) {
 }
 
 BlockManager::BlockManager(int num_blocks, int block_size)
-    : block_size_(block_size), states_(num_blocks, BlockState::kFree) {
+    : block_size_(block_size), blocks_(num_blocks), cache_(num_blocks) {
   CHECK(num_blocks >= 1 && block_size >= 1) << num_blocks << " blocks of " << block_size;
   counts_[static_cast<int>(BlockState::kFree)] = num_blocks;
   AddFreeRun(0, num_blocks);
 }
 
 bool BlockManager::Allocate(int count, BlockState state, std::vector<BlockId>* table) {
-  if (count > num_free()) return false;
+  if (count > num_available()) return false;
+  EvictFor(count);
   if (!table->empty() && count > 0) {
     const RunIterator next = free_runs_.find(table->back() + 1);
     if (next != free_runs_.end()) count -= TakeFromRun(next, count, state, table);
@@ -37,17 +38,65 @@ bool BlockManager::Allocate(int count, BlockState state, std::vector<BlockId>* t
   return true;
 }
 
+void BlockManager::EvictFor(int count) {
+  std::vector<BlockId> evicted;
+  while (num_free() < count) {
+    evicted.push_back(cache_.TakeOldest());
+    SetState(evicted.back(), BlockState::kFree);
+  }
+  AddFreeBlocks(evicted);
+}
+
 absl::Status BlockManager::Move(absl::Span<const BlockId> blocks, BlockState from, BlockState to) {
   if (absl::Status status = CheckState(blocks, from); !status.ok()) return status;
-  for (BlockId block : blocks) SetState(block, to);
-  if (to != BlockState::kFree) return absl::OkStatus();
-  for (size_t i = 0; i < blocks.size();) {
-    size_t end = i + 1;
-    while (end < blocks.size() && blocks[end] == blocks[end - 1] + 1) ++end;
-    AddFreeRun(blocks[i], static_cast<int>(end - i));
-    i = end;
+  std::vector<BlockId> freed;
+  // From the last to the first, which so stay cached for longest.
+  for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) {
+    if (!HasUse(*block, from)) {
+      return absl::InternalError(absl::StrCat("block ", *block, " is named twice"));
+    }
+    ChangeUse(*block, from, to);
+    if (state(*block) == BlockState::kFree) freed.push_back(*block);
   }
+  std::reverse(freed.begin(), freed.end());
+  AddFreeBlocks(freed);
   return absl::OkStatus();
+}
+
+std::optional<int> BlockManager::AllocateBehindPrefix(absl::Span<const TokenId> tokens,
+                                                      int max_shared, int count, BlockState state,
+                                                      PrefixChain* chain,
+                                                      std::vector<BlockId>* table) {
+  PrefixChain end = *chain;
+  std::vector<BlockId> blocks;
+  while (static_cast<int>(blocks.size()) < max_shared) {
+    const size_t begin = size_t(end.num_blocks) * block_size_;
+    if (begin + block_size_ > tokens.size()) break;
+    const std::optional<BlockId> block = cache_.Find(tokens.subspan(begin, block_size_), &end);
+    if (!block) break;
+    blocks.push_back(*block);
+  }
+  const int num_shared = static_cast<int>(blocks.size());
+  const auto unused = std::count_if(blocks.begin(), blocks.end(), [this](BlockId block) {
+    return blocks_[block].state == BlockState::kCached;
+  });
+  if (count - num_shared > num_available() - unused) return std::nullopt;
+  for (BlockId block : blocks) ChangeUse(block, BlockState::kFree, BlockState::kRunning);
+  CHECK(Allocate(count - num_shared, state, &blocks)) << "counted before";
+  table->insert(table->end(), blocks.begin(), blocks.end());
+  *chain = end;
+  return num_shared;
+}
+
+void BlockManager::Publish(absl::Span<const TokenId> tokens, absl::Span<const BlockId> table,
+                           PrefixChain* chain) {
+  while (true) {
+    const int index = chain->num_blocks;
+    const size_t begin = size_t(index) * block_size_;
+    if (begin + block_size_ > tokens.size()) return;
+    cache_.Insert(tokens.subspan(begin, block_size_), table[index], chain);
+    if (chain->num_blocks == index) return;
+  }
 }
 
 absl::Status BlockManager::CheckState(absl::Span<const BlockId> blocks, BlockState state) const {
@@ -56,9 +105,9 @@ absl::Status BlockManager::CheckState(absl::Span<const BlockId> blocks, BlockSta
       return absl::InternalError(
           absl::StrCat("block ", block, " is outside the pool of ", num_blocks()));
     }
-    if (states_[block] != state) {
+    if (!HasUse(block, state)) {
       return absl::InternalError(absl::StrCat("block ", block, " is ",
-                                              BlockStateName(states_[block]), ", not ",
+                                              BlockStateName(blocks_[block].state), ", not ",
                                               BlockStateName(state)));
     }
   }
@@ -78,13 +127,51 @@ absl::Status BlockManager::CheckLedger() const {
     return absl::InternalError(
         absl::StrCat("free list holds ", num_in_free_runs_, " blocks, ledger says ", num_free()));
   }
+  if (const int cached = counts_[static_cast<int>(BlockState::kCached)];
+      cached != cache_.num_unused()) {
+    return absl::InternalError(absl::StrCat("prefix cache holds ", cache_.num_unused(),
+                                            " unused blocks, ledger says ", cached));
+  }
   return absl::OkStatus();
 }
 
+bool BlockManager::HasUse(BlockId block, BlockState state) const {
+  switch (state) {
+    case BlockState::kRunning:
+      return blocks_[block].num_running > 0;
+    case BlockState::kLeasedOut:
+      return blocks_[block].num_leased > 0;
+    default:
+      return blocks_[block].state == state;
+  }
+}
+
+void BlockManager::ChangeUse(BlockId id, BlockState from, BlockState to) {
+  Block& block = blocks_[id];
+  block.num_running += (to == BlockState::kRunning) - (from == BlockState::kRunning);
+  block.num_leased += (to == BlockState::kLeasedOut) - (from == BlockState::kLeasedOut);
+  const bool known = cache_.Contains(id);
+  if (to == BlockState::kReceiving || to == BlockState::kQuarantined) {
+    SetState(id, to);
+  } else if (block.num_running > 0) {
+    SetState(id, BlockState::kRunning);
+  } else if (block.num_leased > 0) {
+    SetState(id, BlockState::kLeasedOut);
+  } else {
+    SetState(id, known ? BlockState::kCached : BlockState::kFree);
+  }
+  if (!known) return;
+  if (block.state == BlockState::kCached) {
+    cache_.SetUnused(id);
+  } else {
+    cache_.SetUsed(id);
+  }
+}
+
 void BlockManager::SetState(BlockId block, BlockState to) {
-  --counts_[static_cast<int>(states_[block])];
+  --counts_[static_cast<int>(blocks_[block].state)];
   ++counts_[static_cast<int>(to)];
-  states_[block] = to;
+  blocks_[block].state = to;
 }
 
 int BlockManager::TakeFromRun(RunIterator run, int count, BlockState state,
@@ -95,11 +182,20 @@ int BlockManager::TakeFromRun(RunIterator run, int count, BlockState state,
   free_runs_by_length_.erase({length, first});
   num_in_free_runs_ -= length;
   for (BlockId block = first; block < first + taken; ++block) {
-    SetState(block, state);
+    ChangeUse(block, BlockState::kFree, state);
     table->push_back(block);
   }
   if (taken < length) AddFreeRun(first + taken, length - taken);
   return taken;
+}
+
+void BlockManager::AddFreeBlocks(absl::Span<const BlockId> blocks) {
+  for (size_t i = 0; i < blocks.size();) {
+    size_t end = i + 1;
+    while (end < blocks.size() && blocks[end] == blocks[end - 1] + 1) ++end;
+    AddFreeRun(blocks[i], static_cast<int>(end - i));
+    i = end;
+  }
 }
 
 void BlockManager::AddFreeRun(BlockId first, int length) {

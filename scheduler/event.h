@@ -36,6 +36,7 @@ struct Event {
   // position 0 on. The table may be longer than the tokens need.
   int num_tokens = 0;
   std::vector<BlockId> block_table;
+  int num_cached_tokens = 0;  // the first ones, whose KV is here already
 
   // kToken: `index` counts the request's output tokens from 0, those of earlier attempts included.
   SampledToken token;

@@ -29,8 +29,9 @@ class HandoffReceiver {
   // The next that waits for blocks, or null.
   Sequence* NextBegun() const { return begun_.empty() ? nullptr : *begun_.begin(); }
 
-  // kBegun -> kReceiving with `num_blocks` blocks; false when fewer are free.
-  bool Reserve(Sequence* sequence, int num_blocks);
+  // kBegun -> kReceiving with `num_blocks` blocks, of which at most `max_shared` known ones; false
+  // when too few are available.
+  bool Reserve(Sequence* sequence, int num_blocks, int max_shared);
 
   // All KV has arrived: kReceiving -> out of here, with running blocks. INTERNAL: the ledger is
   // broken, the blocks were left as they are.

@@ -15,6 +15,7 @@ struct InstanceOptions {
   int max_num_seqs = 64;             // sequences prefilled, received or decoded at once
   int max_num_batched_tokens = 512;  // in one step; at least max_num_seqs
   int max_queued_requests = 1024;    // waiting to be prefilled, or announced and without blocks
+  bool prefix_caching = true;        // blocks of requests that have ended are found by later ones
   int depth = 1;                     // batches in flight at once; they share no request
   absl::Duration lease = absl::Seconds(30);  // how long a prefilled prompt waits to be pulled
 

@@ -100,6 +100,7 @@ void InstanceScheduler::Offer(const KvHandoff& handoff, absl::Time now) {
     return FailSequence(sequence, status);
   }
   sequence->num_computed_tokens = sequence->num_tokens();
+  PublishBlocks(sequence);
   sequence->next_prompt_logprob = sequence->num_prompt_tokens;  // sent by the other worker
   sequence->tokens.push_back(handoff.first_token);
   decode_.Admit(sequence);
@@ -165,27 +166,56 @@ bool InstanceScheduler::Start(Sequence* sequence) {
   ReserveForBegun();
   const Sequence* begun = receiver_.NextBegun();
   if (begun != nullptr && InOrder()(begun, sequence)) return false;
-  if (!HasSlot() || !blocks_.Allocate(NumBlocksToStart(*sequence), BlockState::kRunning,
-                                      &sequence->block_table)) {
-    return false;
-  }
+  if (!HasSlot() || !TakeBlocks(sequence)) return false;
   deadlines_.Clear(sequence->request.id);
   if (!std::exchange(sequence->begun, true)) {
     Event& event = Emit(EventKind::kBegun, *sequence);
     event.num_tokens = sequence->num_tokens();
     event.block_table = sequence->block_table;
+    event.num_cached_tokens = sequence->num_computed_tokens;
+    CountPrefix(event);
   }
   return true;
+}
+
+bool InstanceScheduler::TakeBlocks(Sequence* sequence) {
+  sequence->chain = PrefixChain::Root(sequence->request.cache_salt);
+  // The last token is always computed: what follows it is drawn from that.
+  const int max_shared = options_.prefix_caching && !sequence->NeedsPromptLogprobs()
+                             ? (sequence->num_tokens() - 1) / options_.block_size
+                             : 0;
+  const std::optional<int> num_shared =
+      blocks_.AllocateBehindPrefix(sequence->tokens, max_shared, NumBlocksToStart(*sequence),
+                                   BlockState::kRunning, &sequence->chain, &sequence->block_table);
+  if (!num_shared) return false;
+  sequence->num_shared_blocks = *num_shared;
+  sequence->num_computed_tokens = *num_shared * options_.block_size;
+  return true;
+}
+
+void InstanceScheduler::PublishBlocks(Sequence* sequence) {
+  if (!options_.prefix_caching) return;
+  blocks_.Publish(absl::MakeConstSpan(sequence->tokens).first(sequence->num_computed_tokens),
+                  sequence->block_table, &sequence->chain);
+}
+
+void InstanceScheduler::CountPrefix(const Event& event) {
+  totals_.prefix_queried_tokens += event.num_tokens;
+  totals_.prefix_hit_tokens += event.num_cached_tokens;
 }
 
 void InstanceScheduler::ReserveForBegun() {
   while (Sequence* begun = receiver_.NextBegun()) {
     const Sequence* waiting = prefill_.NextWaiting();
     if (waiting != nullptr && InOrder()(waiting, begun)) return;
-    if (!HasSlot() || !receiver_.Reserve(begun, NumBlocksToStart(*begun))) return;
+    begun->chain = PrefixChain::Root(begun->request.cache_salt);
+    const int max_shared = options_.prefix_caching ? begun->num_tokens() / options_.block_size : 0;
+    if (!HasSlot() || !receiver_.Reserve(begun, NumBlocksToStart(*begun), max_shared)) return;
     Event& event = Emit(EventKind::kReserved, *begun);
     event.num_tokens = begun->num_tokens();
     event.block_table = begun->block_table;
+    event.num_cached_tokens = begun->num_shared_blocks * options_.block_size;
+    CountPrefix(event);
   }
 }
 
@@ -219,6 +249,7 @@ void InstanceScheduler::FreeBlocks(Sequence* sequence) {
   const BlockState from =
       sequence->state == SequenceState::kLeased ? BlockState::kLeasedOut : BlockState::kRunning;
   const std::vector<BlockId> blocks = std::exchange(sequence->block_table, {});
+  sequence->num_shared_blocks = 0;
   CountBreach(blocks_.Move(blocks, from, BlockState::kFree));
 }
 
@@ -312,6 +343,7 @@ void InstanceScheduler::CommitRow(Sequence* sequence, const BatchRow& row, const
   }
   if (!output.status.ok()) return FailSequence(sequence, output.status);
   sequence->num_computed_tokens += row.num_tokens;
+  PublishBlocks(sequence);
   if (sequence->state == SequenceState::kPrefilling) totals_.prompt_tokens += row.num_tokens;
   std::vector<PromptLogprob> unsent = sequence->TakeUnsent(output.prompt_logprobs);
   if (!unsent.empty()) {

@@ -38,7 +38,8 @@ namespace tandem {
 // an id that is not here, is stale and has no effect. Blocks are given out strictly in order of
 // (priority, arrival), to prefills and receives alike, so that nobody starves; when a decoding
 // sequence needs a block and none is free, the last in this order loses all of its blocks and is
-// computed again later, without any token being sent twice.
+// computed again later, without any token being sent twice. What is known of its prefix by then, or
+// of any other request's, is not computed again.
 class InstanceScheduler {
  public:
   // INVALID_ARGUMENT names the field of `options` that makes no sense.
@@ -119,6 +120,11 @@ class InstanceScheduler {
   int NumBlocksToStart(const Sequence& sequence) const;
   bool HasSlot() const;
   bool Start(Sequence* sequence);
+  // All that Start needs, the known prefix among them; false when too few are available.
+  bool TakeBlocks(Sequence* sequence);
+  // Full blocks of computed positions can be found by others from now on.
+  void PublishBlocks(Sequence* sequence);
+  void CountPrefix(const Event& event);
   bool Grow(Sequence* sequence);
   void Preempt(Sequence* sequence);
   void ReserveForBegun();

@@ -24,6 +24,8 @@ struct SchedulerStats {
   int64_t failed_steps = 0;
   int64_t prompt_tokens = 0;  // computed in prefill, those computed again included
   int64_t generated_tokens = 0;
+  int64_t prefix_queried_tokens = 0;  // of requests that began here, or whose KV was reserved for
+  int64_t prefix_hit_tokens = 0;      // of these, whose KV was here already
   int64_t preemptions = 0;
   int64_t recomputes = 0;         // transfers given up for a prefill here
   int64_t finished_requests = 0;  // stop or length

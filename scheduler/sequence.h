@@ -7,6 +7,7 @@
 
 #include "engine/core/batch.h"
 #include "engine/core/request.h"
+#include "scheduler/prefix_cache.h"
 
 namespace tandem {
 
@@ -31,6 +32,11 @@ struct Sequence {
   int num_uncomputed_tokens() const { return num_tokens() - num_computed_tokens; }
   bool in_flight() const { return in_flight_step != 0; }
 
+  // Some positions must be computed for their logprobs, although their KV may be known.
+  bool NeedsPromptLogprobs() const {
+    return request.sampling.num_prompt_logprobs >= 0 && next_prompt_logprob < num_prompt_tokens;
+  }
+
   // Whether the last output token ends it: kStop, kLength or kNone.
   FinishReason CheckFinish() const;
 
@@ -48,6 +54,8 @@ struct Sequence {
   SequenceState state = SequenceState::kWaiting;
   std::vector<TokenId> tokens;  // prompt, then output
   std::vector<BlockId> block_table;
+  PrefixChain chain;            // of its blocks whose content is known
+  int num_shared_blocks = 0;    // the first of block_table, which others may use as well
   int num_computed_tokens = 0;  // positions whose KV is stored
   int next_prompt_logprob = 0;  // first prompt position whose logprob was not sent
   bool begun = false;           // kBegun was sent

@@ -18,6 +18,7 @@ struct Request {
   std::vector<TokenId>
       generated;  // tokens of an earlier attempt, replayed before new ones are drawn
   SamplingParams sampling;
+  uint64_t cache_salt = 0;                       // prefixes of other salts are never shared
   int priority = 0;                              // lower is earlier
   absl::Time arrival;                            // at the gateway
   absl::Time deadline = absl::InfiniteFuture();  // drop when it has not begun by then

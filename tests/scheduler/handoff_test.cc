@@ -57,7 +57,7 @@ TEST(HandoffTest, LeasesBlocksFromFirstTokenToRelease) {
   p.scheduler->Release(RequestId(1), 0, kStart);
   p.TakeEvents();
   EXPECT_TRUE(p.Has(RequestId(1), EventKind::kHandedOff));
-  EXPECT_EQ(p.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(p.NumUnused(), 16);
 }
 
 TEST(HandoffTest, DropsBlocksWhenTheLeaseExpires) {
@@ -70,7 +70,7 @@ TEST(HandoffTest, DropsBlocksWhenTheLeaseExpires) {
   p.scheduler->Tick(kStart + absl::Seconds(10));
   p.TakeEvents();
   EXPECT_TRUE(p.Has(RequestId(1), EventKind::kLeaseExpired));
-  EXPECT_EQ(p.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(p.NumUnused(), 16);
   EXPECT_EQ(p.scheduler->Stats().expired_leases, 1);
   p.scheduler->Release(RequestId(1), 0, kStart);  // too late, ignored
   EXPECT_FALSE(p.Has(RequestId(1), EventKind::kHandedOff));
@@ -81,7 +81,7 @@ TEST(HandoffTest, AbortEndsALease) {
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 8), kStart).ok());
   p.RunUntilIdle();
   p.scheduler->Abort(RequestId(1), 0, kStart);
-  EXPECT_EQ(p.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(p.NumUnused(), 16);
   EXPECT_EQ(p.scheduler->NextTick(), absl::InfiniteFuture());
 }
 
@@ -94,14 +94,14 @@ TEST(HandoffTest, FirstTokenThatEndsTheRequestNeedsNoLease) {
   p.RunUntilIdle();
   EXPECT_EQ(p.EventsOf(RequestId(1), EventKind::kFinished).at(0).reason, FinishReason::kLength);
   EXPECT_EQ(p.EventsOf(RequestId(2), EventKind::kFinished).at(0).reason, FinishReason::kStop);
-  EXPECT_EQ(p.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(p.NumUnused(), 16);
 }
 
 TEST(HandoffTest, HoldsNothingUntilPrefillHasBegun) {
   FakeInstance d(SmallOptions());
   ASSERT_TRUE(d.scheduler->Expect(MakeRequest(1, 6, 8), kStart).ok());
   EXPECT_FALSE(d.Step());
-  EXPECT_EQ(d.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(d.NumUnused(), 16);
   d.scheduler->Begun(RequestId(1), 0, kStart);
   d.TakeEvents();
   const Event reserved = d.EventsOf(RequestId(1), EventKind::kReserved).at(0);
@@ -188,8 +188,8 @@ TEST(HandoffTest, DecodesTheSameTokensAsOneInstance) {
   for (TokenId token : d.TokensOf(request.id)) tokens.push_back(token);
   EXPECT_EQ(tokens, ExpectedOutput(request, 60));
   EXPECT_EQ(d.EventsOf(request.id, EventKind::kToken).at(0).index, 1);
-  EXPECT_EQ(d.NumBlocks(BlockState::kFree), 16);
-  EXPECT_EQ(p.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(d.NumUnused(), 16);
+  EXPECT_EQ(p.NumUnused(), 16);
 }
 
 TEST(HandoffTest, EndsAtTheOfferWhenTheFirstTokenWasTheLast) {
@@ -200,7 +200,7 @@ TEST(HandoffTest, EndsAtTheOfferWhenTheFirstTokenWasTheLast) {
   d.TakeEvents();
   EXPECT_EQ(d.EventsOf(RequestId(1), EventKind::kFinished).at(0).reason, FinishReason::kLength);
   EXPECT_FALSE(d.Has(RequestId(1), EventKind::kToken));
-  EXPECT_EQ(d.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(d.NumUnused(), 16);
 }
 
 TEST(HandoffTest, LeavesPromptLogprobsToThePrefillWorker) {
@@ -237,7 +237,7 @@ TEST(HandoffTest, AbortWhileReceivingQuarantinesUntilTheFence) {
   d.scheduler->Fence(RequestId(1), 1, kStart);  // another attempt's
   EXPECT_EQ(d.NumBlocks(BlockState::kQuarantined), 3);
   d.scheduler->Fence(RequestId(1), 0, kStart);
-  EXPECT_EQ(d.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(d.NumUnused(), 16);
 }
 
 TEST(HandoffTest, RecomputesHereWhenTheTransferFails) {
@@ -251,7 +251,7 @@ TEST(HandoffTest, RecomputesHereWhenTheTransferFails) {
   EXPECT_EQ(d.TokensOf(request.id), ExpectedOutput(request, 60));
   EXPECT_EQ(d.scheduler->Stats().recomputes, 1);
   d.scheduler->Fence(request.id, 0, kStart);
-  EXPECT_EQ(d.NumBlocks(BlockState::kFree), 16);
+  EXPECT_EQ(d.NumUnused(), 16);
 }
 
 TEST(HandoffTest, RecomputesARequestThatNeverBegan) {

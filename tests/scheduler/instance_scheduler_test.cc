@@ -59,7 +59,7 @@ TEST(InstanceSchedulerTest, PrefillsThenDecodesUntilMaxTokens) {
   const std::vector<Event> finished = instance.EventsOf(request.id, EventKind::kFinished);
   ASSERT_EQ(finished.size(), 1u);
   EXPECT_EQ(finished[0].reason, FinishReason::kLength);
-  EXPECT_EQ(instance.NumBlocks(BlockState::kFree), 32);
+  EXPECT_EQ(instance.NumUnused(), 32);
   EXPECT_EQ(instance.scheduler->Stats().steps, 5);
   EXPECT_EQ(instance.scheduler->Stats().prompt_tokens, 6);
   EXPECT_EQ(instance.scheduler->Stats().generated_tokens, 5);
@@ -216,7 +216,7 @@ TEST(InstanceSchedulerTest, PreemptsTheLastOfTheLowestClassAndLosesNoToken) {
     EXPECT_EQ(instance.TokensOf(request.id), ExpectedOutput(request, 100));
     EXPECT_EQ(instance.EventsOf(request.id, EventKind::kBegun).size(), 1u);
   }
-  EXPECT_EQ(instance.NumBlocks(BlockState::kFree), 9);
+  EXPECT_EQ(instance.NumUnused(), 9);
 }
 
 TEST(InstanceSchedulerTest, DoesNotPreemptAPromptBeingHandedOff) {
@@ -372,7 +372,7 @@ TEST(InstanceSchedulerTest, AbortInFlightEndsAtOnceAndFreesBlocksAtCommit) {
   EXPECT_FALSE(instance.Has(RequestId(1), EventKind::kToken));
   instance.RunUntilIdle();
   EXPECT_EQ(instance.TokensOf(RequestId(2)).size(), 4u);
-  EXPECT_EQ(instance.NumBlocks(BlockState::kFree), 32);
+  EXPECT_EQ(instance.NumUnused(), 32);
 }
 
 TEST(InstanceSchedulerTest, SameIdMayComeBackWhileItsAbortedStepIsInFlight) {
@@ -385,7 +385,7 @@ TEST(InstanceSchedulerTest, SameIdMayComeBackWhileItsAbortedStepIsInFlight) {
   instance.Collect(instance.scheduler->Commit(batch, instance.runner.Run(batch), kStart));
   instance.RunUntilIdle();
   EXPECT_EQ(instance.TokensOf(request.id), ExpectedOutput(request, 100));
-  EXPECT_EQ(instance.NumBlocks(BlockState::kFree), 32);
+  EXPECT_EQ(instance.NumUnused(), 32);
 }
 
 TEST(InstanceSchedulerTest, AFailedStepRunsAgainWithTheSameTokens) {
@@ -423,7 +423,7 @@ TEST(InstanceSchedulerTest, OnlyTheRequestWhoseStepDiesAgainFails) {
             "not finite");
   EXPECT_EQ(instance.TokensOf(RequestId(1)).size(), 4u);
   EXPECT_EQ(instance.TokensOf(RequestId(3)).size(), 4u);
-  EXPECT_EQ(instance.NumBlocks(BlockState::kFree), 32);
+  EXPECT_EQ(instance.NumUnused(), 32);
 }
 
 TEST(InstanceSchedulerTest, OutputThatDoesNotFitTheBatchFailsTheStep) {

@@ -27,6 +27,7 @@ struct ClusterOptions {
   InstanceOptions decode;
   int max_prompt_tokens = 24;
   int max_tokens = 16;
+  double chat_rate = 0.5;    // prompts that begin as others do
   double fault_rate = 0.02;  // of each kind, per operation
 };
 
@@ -75,6 +76,8 @@ class SimulatedCluster {
   // One attempt's way from the prefill to the decode worker.
   struct Transfer {
     std::vector<BlockId> source, target;  // empty until begun, reserved
+    int num_shared_tokens = 0;            // of the target, which are there already
+    int num_received_blocks = 0;          // the rest of the target
     int num_tokens = 0;
     int num_stored = 0;  // positions that the source has computed
     int num_copied = 0;
@@ -123,6 +126,8 @@ class SimulatedCluster {
     Client client;
     client.request = MakeRequest(clients_.size() + 1, 1 + Random(options_.max_prompt_tokens),
                                  1 + Random(options_.max_tokens));
+    if (!clients_.empty() && Chance(options_.chat_rate)) ContinueChat(&client.request);
+    client.request.cache_salt = Random(2);
     client.request.priority = Random(3);
     client.request.sampling.seed = random_();
     client.request.sampling.min_tokens = Random(client.request.sampling.max_tokens + 1);
@@ -131,6 +136,17 @@ class SimulatedCluster {
       client.request.deadline = now_ + absl::Milliseconds(Random(200));
     clients_.push_back(std::move(client));
     ++num_open_clients_;
+  }
+
+  // The prompt begins as what an earlier client has sent and received.
+  void ContinueChat(Request* request) {
+    const Client& earlier = clients_[Random(static_cast<int>(clients_.size()))];
+    std::vector<TokenId> prompt = earlier.request.prompt;
+    prompt.insert(prompt.end(), earlier.received.begin(), earlier.received.end());
+    prompt.insert(prompt.end(), request->prompt.begin(),
+                  request->prompt.begin() + 1 + Random(static_cast<int>(request->prompt.size())));
+    prompt.resize(std::min<size_t>(prompt.size(), options_.max_prompt_tokens));
+    request->prompt = std::move(prompt);
   }
 
   void RouteOne() {
@@ -236,6 +252,7 @@ class SimulatedCluster {
   void ReactTransfer(int side, const Event& event, const Attempt& attempt, Transfer& transfer) {
     if (side == kPrefill && event.kind == EventKind::kBegun) {
       transfer.source = event.block_table;
+      transfer.num_stored = event.num_cached_tokens;
       transfer.num_tokens = event.num_tokens;
       Send([this, id = event.id, n = event.attempt] {
         workers_[kDecode].scheduler->Begun(id, n, now_);
@@ -250,7 +267,10 @@ class SimulatedCluster {
     } else if (side == kDecode && event.kind == EventKind::kReserved) {
       EXPECT_EQ(event.num_tokens, transfer.num_tokens);
       transfer.target = event.block_table;
-      num_receiving_ += static_cast<int>(transfer.target.size());
+      transfer.num_shared_tokens = transfer.num_copied = event.num_cached_tokens;
+      transfer.num_received_blocks = static_cast<int>(transfer.target.size()) -
+                                     event.num_cached_tokens / options_.decode.block_size;
+      num_receiving_ += transfer.num_received_blocks;
     } else if (side == kDecode && IsTerminal(event.kind)) {
       Close(attempt, transfer);
       SendAbort(kPrefill, event.id, event.attempt);
@@ -277,11 +297,11 @@ class SimulatedCluster {
   // still under way; once they have landed, the fence is told.
   void Settle(RequestId id, uint32_t attempt, Transfer& transfer) {
     if (transfer.target.empty() || std::exchange(transfer.settled, true)) return;
-    num_receiving_ -= static_cast<int>(transfer.target.size());
-    num_quarantined_ += static_cast<int>(transfer.target.size());
+    num_receiving_ -= transfer.num_received_blocks;
+    num_quarantined_ += transfer.num_received_blocks;
     Send([this, id, attempt, &transfer] {
-      num_quarantined_ -= static_cast<int>(transfer.target.size());
-      for (int i = 0; i < transfer.num_tokens; ++i) {
+      num_quarantined_ -= transfer.num_received_blocks;
+      for (int i = transfer.num_shared_tokens; i < transfer.num_tokens; ++i) {
         workers_[kDecode].runner.Slot(transfer.target, i) = 0xBAD;
       }
       workers_[kDecode].scheduler->Fence(id, attempt, now_);
@@ -330,7 +350,7 @@ class SimulatedCluster {
       if (transfer.num_copied < transfer.num_tokens || !transfer.first_token) continue;
       Close(attempt, transfer);
       transfer.settled = true;
-      num_receiving_ -= static_cast<int>(transfer.target.size());
+      num_receiving_ -= transfer.num_received_blocks;
       const RequestId id(attempt.first);
       workers_[kDecode].scheduler->Offer(
           {.id = id, .attempt = attempt.second, .first_token = *transfer.first_token}, now_);
@@ -390,7 +410,6 @@ class SimulatedCluster {
     for (int count : stats.blocks) sum += count;
     ASSERT_EQ(sum, stats.num_blocks);
     ASSERT_EQ(stats.ledger_breaches, 0);
-    ASSERT_EQ(stats.blocks[int(BlockState::kCached)], 0);
     if (side == kPrefill) return;
     ASSERT_EQ(stats.blocks[int(BlockState::kReceiving)], num_receiving_);
     ASSERT_EQ(stats.blocks[int(BlockState::kQuarantined)], num_quarantined_);
@@ -399,7 +418,7 @@ class SimulatedCluster {
   void CheckEnd() {
     for (const Worker& worker : workers_) {
       const SchedulerStats stats = worker.scheduler->Stats();
-      EXPECT_EQ(worker.NumBlocks(BlockState::kFree), stats.num_blocks);
+      EXPECT_EQ(worker.NumUnused(), stats.num_blocks);
       EXPECT_EQ(stats.waiting_requests + stats.waiting_tokens + stats.prefilling_requests +
                     stats.decoding_requests + stats.expected_requests + stats.receiving_requests +
                     stats.leased_requests,

@@ -24,6 +24,7 @@ ClusterOptions Tiny(uint32_t seed) {
 TEST(SimulatedClusterTest, LosesAndDoublesNothingWithTinyPools) {
   int num_completed = 0, num_replays = 0;
   int64_t num_preemptions = 0, num_recomputes = 0, num_expired = 0;
+  int64_t num_prefill_hits = 0, num_decode_hits = 0;
   for (uint32_t seed = 0; seed < 40; ++seed) {
     SimulatedCluster cluster(Tiny(seed));
     cluster.Run(2000);
@@ -33,6 +34,8 @@ TEST(SimulatedClusterTest, LosesAndDoublesNothingWithTinyPools) {
     num_preemptions += cluster.stats(SimulatedCluster::kDecode).preemptions;
     num_recomputes += cluster.stats(SimulatedCluster::kDecode).recomputes;
     num_expired += cluster.stats(SimulatedCluster::kPrefill).expired_leases;
+    num_prefill_hits += cluster.stats(SimulatedCluster::kPrefill).prefix_hit_tokens;
+    num_decode_hits += cluster.stats(SimulatedCluster::kDecode).prefix_hit_tokens;
   }
   // What is claimed to be survived has to have happened.
   EXPECT_GT(num_completed, 2000);
@@ -40,6 +43,8 @@ TEST(SimulatedClusterTest, LosesAndDoublesNothingWithTinyPools) {
   EXPECT_GT(num_preemptions, 100);
   EXPECT_GT(num_recomputes, 100);
   EXPECT_GT(num_expired, 20);
+  EXPECT_GT(num_prefill_hits, 1000);
+  EXPECT_GT(num_decode_hits, 1000);
 }
 
 TEST(SimulatedClusterTest, LosesAndDoublesNothingWithSeveralBatchesInFlight) {
@@ -63,6 +68,18 @@ TEST(SimulatedClusterTest, LosesAndDoublesNothingWithRoomForAll) {
     SimulatedCluster cluster(options);
     cluster.Run(1000);
     ASSERT_FALSE(HasFailure()) << "seed " << seed;
+  }
+}
+
+TEST(SimulatedClusterTest, LosesAndDoublesNothingWithoutPrefixCache) {
+  for (uint32_t seed = 0; seed < 10; ++seed) {
+    ClusterOptions options = Tiny(seed);
+    options.prefill.prefix_caching = options.decode.prefix_caching = false;
+    SimulatedCluster cluster(options);
+    cluster.Run(1000);
+    ASSERT_FALSE(HasFailure()) << "seed " << seed;
+    EXPECT_EQ(cluster.stats(SimulatedCluster::kPrefill).prefix_hit_tokens, 0);
+    EXPECT_EQ(cluster.stats(SimulatedCluster::kDecode).prefix_hit_tokens, 0);
   }
 }
 

@@ -1,0 +1,91 @@
+#include "scheduler/prefix_cache.h"
+
+#include "engine/core/log.h"
+
+namespace tandem {
+
+uint64_t ExtendPrefixKey(uint64_t key, absl::Span<const TokenId> block) {
+  // The steps of SplitMix64 (Steele et al., OOPSLA 2014), one token each.
+  for (TokenId token : block) {
+    key += 0x9E3779B97F4A7C15u + static_cast<uint64_t>(token);
+    key = (key ^ (key >> 30)) * 0xBF58476D1CE4E5B9u;
+    key = (key ^ (key >> 27)) * 0x94D049BB133111EBu;
+    key ^= key >> 31;
+  }
+  return key;
+}
+
+std::vector<uint64_t> PrefixKeys(uint64_t salt, absl::Span<const TokenId> tokens, int block_size) {
+  std::vector<uint64_t> keys;
+  keys.reserve(tokens.size() / block_size);
+  uint64_t key = salt;
+  for (size_t end = block_size; end <= tokens.size(); end += block_size) {
+    key = ExtendPrefixKey(key, tokens.subspan(end - block_size, block_size));
+    keys.push_back(key);
+  }
+  return keys;
+}
+
+const PrefixCache::Entry* PrefixCache::Lookup(uint64_t key, uint64_t parent,
+                                              absl::Span<const TokenId> tokens) const {
+  const auto found = entries_.find(key);
+  if (found == entries_.end() || found->second.parent != parent) return nullptr;
+  return absl::MakeConstSpan(found->second.tokens) == tokens ? &found->second : nullptr;
+}
+
+bool PrefixCache::IsAlive(const PrefixChain& chain) const {
+  if (chain.node == 0) return chain.num_blocks == 0;
+  const auto found = entries_.find(chain.key);
+  return found != entries_.end() && found->second.node == chain.node;
+}
+
+std::optional<BlockId> PrefixCache::Find(absl::Span<const TokenId> tokens,
+                                         PrefixChain* chain) const {
+  const uint64_t key = ExtendPrefixKey(chain->key, tokens);
+  const Entry* entry = Lookup(key, chain->node, tokens);
+  if (entry == nullptr) return std::nullopt;
+  *chain = {.key = key, .node = entry->node, .num_blocks = chain->num_blocks + 1};
+  return entry->block;
+}
+
+bool PrefixCache::Insert(absl::Span<const TokenId> tokens, BlockId block, PrefixChain* chain) {
+  if (!IsAlive(*chain)) return false;
+  if (Find(tokens, chain)) return false;
+  CHECK(!Contains(block)) << "block " << block << " holds another prefix";
+  const uint64_t key = ExtendPrefixKey(chain->key, tokens);
+  // What is there instead cannot be found any more, or has the same key by chance.
+  if (entries_.contains(key)) return false;
+  entries_[key] = {.node = ++last_node_,
+                   .parent = chain->node,
+                   .tokens = std::vector<TokenId>(tokens.begin(), tokens.end()),
+                   .block = block};
+  by_block_[block].key = key;
+  by_block_[block].node = last_node_;
+  *chain = {.key = key, .node = last_node_, .num_blocks = chain->num_blocks + 1};
+  return true;
+}
+
+void PrefixCache::SetUsed(BlockId block) {
+  Place& place = by_block_[block];
+  if (!place.is_unused) return;
+  unused_.erase(place.unused);
+  place.is_unused = false;
+}
+
+void PrefixCache::SetUnused(BlockId block) {
+  SetUsed(block);
+  Place& place = by_block_[block];
+  place.unused = unused_.insert(unused_.end(), block);
+  place.is_unused = true;
+}
+
+BlockId PrefixCache::TakeOldest() {
+  CHECK(!unused_.empty()) << "every block of the prefix cache is used";
+  const BlockId block = unused_.front();
+  unused_.pop_front();
+  entries_.erase(by_block_[block].key);
+  by_block_[block] = {};
+  return block;
+}
+
+}  // namespace tandem
