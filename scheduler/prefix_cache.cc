@@ -15,6 +15,12 @@ uint64_t ExtendPrefixKey(uint64_t key, absl::Span<const TokenId> block) {
   return key;
 }
 
+uint64_t PrefixSalt(absl::string_view name) {
+  uint64_t salt = 0;
+  for (char c : name) salt = ExtendPrefixKey(salt, {static_cast<TokenId>(c)});
+  return salt;
+}
+
 std::vector<uint64_t> PrefixKeys(uint64_t salt, absl::Span<const TokenId> tokens, int block_size) {
   std::vector<uint64_t> keys;
   keys.reserve(tokens.size() / block_size);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/core/ids.h"
 
@@ -23,6 +24,9 @@ struct PrefixChain {
   // No blocks. Prefixes of different salts have nothing in common.
   static PrefixChain Root(uint64_t salt) { return {.key = salt}; }
 };
+
+// The salt that a name stands for; 0 for the empty one.
+uint64_t PrefixSalt(absl::string_view name);
 
 // The key of a prefix that is `block` longer.
 uint64_t ExtendPrefixKey(uint64_t key, absl::Span<const TokenId> block);

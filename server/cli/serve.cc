@@ -49,6 +49,7 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
   add("--kv-cache-bytes", config.kv_cache_bytes());
   add("--kv-cache-dtype", config.kv_cache_dtype());
   add("--block-size", config.block_size());
+  add("--prefix-caching", config.prefix_caching());
   add("--kv-lease", config.kv_lease());
   add("--health-timeout", config.health_timeout());
   add("--drain-timeout", config.drain_timeout());

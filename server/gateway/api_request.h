@@ -39,7 +39,8 @@ struct ApiRequest {
   bool include_stop_str_in_output = false;
   bool ignore_eos = false;
   bool skip_special_tokens = true;
-  int priority = 0;  // lower is earlier
+  std::string cache_salt;  // prompts of different ones share nothing; empty is one too
+  int priority = 0;        // lower is earlier
 
   bool stream = false;
   bool include_usage = false;           // a last chunk with usage

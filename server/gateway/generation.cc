@@ -130,6 +130,7 @@ v1::EngineRequest Generation::MakeEngineRequest() const {
   engine_request.mutable_prompt()->Add(request_.prompt->begin(), request_.prompt->end());
   *engine_request.mutable_sampling() = ToProto(request_.sampling);
   engine_request.set_priority(request_.priority);
+  engine_request.set_cache_salt(request_.cache_salt);
   engine_request.set_arrival_unix_us(absl::ToUnixMicros(request_.arrival));
   return engine_request;
 }

@@ -82,6 +82,7 @@ absl::StatusOr<ApiRequest> FromProto(const v1::GenerateRequest& proto) {
   request.ignore_eos = proto.ignore_eos();
   if (proto.has_skip_special_tokens()) request.skip_special_tokens = proto.skip_special_tokens();
   request.priority = proto.priority();
+  request.cache_salt = proto.cache_salt();
   request.stream = true;
   return request;
 }

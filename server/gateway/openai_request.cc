@@ -209,8 +209,8 @@ absl::Status AddSpecialTokens(absl::string_view name, const Json& value, ApiRequ
 }
 
 absl::Status CacheSalt(absl::string_view name, const Json& value, ApiRequest& out) {
-  ASSIGN_OR_RETURN(const std::string salt, AsString(name, value));
-  if (salt.empty()) return InvalidField(name, "`cache_salt` must be a non-empty string.");
+  ASSIGN_OR_RETURN(out.cache_salt, AsString(name, value));
+  if (out.cache_salt.empty()) return InvalidField(name, "`cache_salt` must be a non-empty string.");
   return absl::OkStatus();
 }
 

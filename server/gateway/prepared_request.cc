@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
+#include "scheduler/prefix_cache.h"
 #include "server/gateway/error.h"
 
 namespace tandem {
@@ -109,6 +110,7 @@ absl::StatusOr<GenerationRequest> PrepareSample(const ApiRequest& request, const
   sample.include_stop_str_in_output = request.include_stop_str_in_output;
   sample.skip_special_tokens = request.skip_special_tokens;
   sample.is_prompt_only = request.max_tokens == 0;
+  sample.cache_salt = PrefixSalt(request.cache_salt);
   sample.priority = request.priority;
   sample.arrival = context.arrival;
   return sample;

@@ -55,6 +55,7 @@ absl::StatusOr<Request> FromProto(const v1::EngineRequest& message, int vocab_si
   request.sampling = FromProto(message.sampling());
   RETURN_IF_ERROR(request.sampling.Validate(vocab_size));
   request.priority = message.priority();
+  request.cache_salt = message.cache_salt();
   request.arrival = absl::FromUnixMicros(message.arrival_unix_us());
   if (message.deadline_unix_us() > 0) {
     request.deadline = absl::FromUnixMicros(message.deadline_unix_us());

@@ -36,11 +36,11 @@ std::shared_ptr<KvPuller> KvPuller::Start(const KvPull& pull,
   return puller;
 }
 
-void KvPuller::Ready(std::vector<BlockId> block_table, int num_tokens) {
-  pull_.receiver->Post([self = shared_from_this(), table = std::move(block_table), num_tokens] {
-    self->receipt_ = std::make_unique<KvReceipt>(self->pull_, table, num_tokens);
+void KvPuller::Ready(KvReceipt::Reservation reservation) {
+  pull_.receiver->Post([self = shared_from_this(), reservation = std::move(reservation)] {
+    self->receipt_ = std::make_unique<KvReceipt>(self->pull_, reservation);
     v1::PullKvRequest request;
-    request.mutable_ready()->set_token_begin(0);
+    request.mutable_ready()->set_token_begin(reservation.token_begin);
     self->Write(request);
   });
 }

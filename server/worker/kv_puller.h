@@ -58,8 +58,8 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
                                          const std::shared_ptr<grpc::Channel>& channel,
                                          std::shared_ptr<KvPullListener> listener);
 
-  // The blocks that positions [0, num_tokens) go to are reserved. Once, after OnBegun.
-  void Ready(std::vector<BlockId> block_table, int num_tokens);
+  // The prompt's blocks are reserved. Once, after OnBegun.
+  void Ready(KvReceipt::Reservation reservation);
 
   // Ends the pull, wherever it is. OnFailed is not called; OnEnded follows.
   void Cancel();

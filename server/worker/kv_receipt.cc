@@ -35,11 +35,13 @@ absl::Status AppendPayload(const std::vector<grpc::Slice>& slices, KvFrameReader
 
 }  // namespace
 
-KvReceipt::KvReceipt(const KvPull& pull, std::vector<BlockId> block_table, int num_tokens)
-    : pull_(pull), block_table_(std::move(block_table)), num_tokens_(num_tokens) {
+KvReceipt::KvReceipt(const KvPull& pull, Reservation reservation)
+    : pull_(pull), reservation_(std::move(reservation)) {
   const int num_ranges = 2 * pull.cache->layout().num_layers;
-  stored_.assign(num_ranges, std::vector<bool>(num_tokens, false));
-  num_missing_ = int64_t{num_ranges} * num_tokens;
+  std::vector<bool> stored(reservation_.token_end, false);
+  std::fill(stored.begin(), stored.begin() + reservation_.token_begin, true);
+  stored_.assign(num_ranges, stored);
+  num_missing_ = int64_t{num_ranges} * (reservation_.token_end - reservation_.token_begin);
 }
 
 absl::StatusOr<KvReceipt::Placed> KvReceipt::Place(const std::vector<grpc::Slice>& slices) {
@@ -49,7 +51,7 @@ absl::StatusOr<KvReceipt::Placed> KvReceipt::Place(const std::vector<grpc::Slice
       DecodeKvFrameHeader({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));
   const KvLayout& layout = pull_.cache->layout();
   RETURN_IF_ERROR(CheckIdentity(header));
-  RETURN_IF_ERROR(header.CheckFits(layout, num_tokens_));
+  RETURN_IF_ERROR(header.CheckFits(layout, reservation_.token_end));
   if (header.head_end - header.head_begin != static_cast<uint32_t>(layout.num_kv_heads)) {
     return absl::InvalidArgumentError("a KV frame with only some of the heads");
   }
@@ -69,13 +71,14 @@ absl::StatusOr<KvReceipt::Placed> KvReceipt::Place(const std::vector<grpc::Slice
   }
   if (num_stored > 0) return absl::InvalidArgumentError("a KV frame that overlaps an earlier one");
 
-  KvFrameReader frame(header, pull_.cache->Write(placed.layer, placed.component, block_table_,
-                                                 placed.token_begin, placed.token_end));
+  KvFrameReader frame(header,
+                      pull_.cache->Write(placed.layer, placed.component, reservation_.block_table,
+                                         placed.token_begin, placed.token_end));
   RETURN_IF_ERROR(AppendPayload(slices, frame));
   placed.intact = frame.Finish().ok();
   if (placed.intact) {
-    pull_.cache->CopyToReplicas(placed.layer, placed.component, block_table_, placed.token_begin,
-                                placed.token_end);
+    pull_.cache->CopyToReplicas(placed.layer, placed.component, reservation_.block_table,
+                                placed.token_begin, placed.token_end);
     std::fill(begin, end, true);
     num_missing_ -= end - begin;
     bytes_ += placed.bytes;

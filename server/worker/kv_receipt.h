@@ -16,9 +16,15 @@ struct KvPull;
 // One thread at a time.
 class KvReceipt {
  public:
-  // Positions [0, num_tokens) go to `block_table`, in the cache of `pull`, which outlives the
-  // receipt.
-  KvReceipt(const KvPull& pull, std::vector<BlockId> block_table, int num_tokens);
+  // Blocks for positions [0, token_end), of which those before token_begin are stored already.
+  struct Reservation {
+    std::vector<BlockId> block_table;
+    int token_begin = 0;
+    int token_end = 0;
+  };
+
+  // In the cache of `pull`, which outlives the receipt.
+  KvReceipt(const KvPull& pull, Reservation reservation);
 
   struct Placed {
     int layer = 0;
@@ -34,7 +40,7 @@ class KvReceipt {
   // order.
   absl::StatusOr<Placed> Place(const std::vector<grpc::Slice>& slices);
 
-  // Every position of every layer is there and intact.
+  // Every position of every layer that was not stored before is there and intact.
   bool whole() const { return num_missing_ == 0; }
   int64_t bytes() const { return bytes_; }
 
@@ -42,8 +48,7 @@ class KvReceipt {
   absl::Status CheckIdentity(const KvFrameHeader& header) const;
 
   const KvPull& pull_;
-  const std::vector<BlockId> block_table_;
-  const int num_tokens_;
+  const Reservation reservation_;
   std::vector<std::vector<bool>> stored_;  // [layer * 2 + component][position]
   int64_t num_missing_;                    // positions over all layers and components
   int64_t bytes_ = 0;

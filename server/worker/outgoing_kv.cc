@@ -1,5 +1,6 @@
 #include "server/worker/outgoing_kv.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tandem {
@@ -16,12 +17,13 @@ OutgoingKv::Snapshot OutgoingKv::Get() const {
           .status = status_};
 }
 
-void OutgoingKv::Begin(int num_tokens, std::vector<BlockId> block_table) {
+void OutgoingKv::Begin(int num_tokens, std::vector<BlockId> block_table, int num_cached) {
   {
     absl::MutexLock lock(&mutex_);
     begun_ = true;
     num_tokens_ = num_tokens;
     block_table_ = std::move(block_table);
+    std::fill(layer_tokens_.begin(), layer_tokens_.end(), num_cached);
   }
   Notify();
 }

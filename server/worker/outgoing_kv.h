@@ -34,7 +34,8 @@ class OutgoingKv {
   };
   Snapshot Get() const;
 
-  void Begin(int num_tokens, std::vector<BlockId> block_table);
+  // The first `num_cached` positions are stored already.
+  void Begin(int num_tokens, std::vector<BlockId> block_table, int num_cached);
   void SetLayerTokens(int layer, int num_tokens);
   void SetFirstToken(TokenId token, bool finished, absl::Time now);
   void Fail(const absl::Status& status);

@@ -16,6 +16,7 @@ void TokenEventWriter::Write(absl::Span<const Event> events, absl::Time now) {
     switch (event.kind) {
       case EventKind::kBegun:
         begun_ = now;
+        num_cached_ = event.num_cached_tokens;
         break;
       case EventKind::kToken:
         if (message.tokens().empty()) message.set_index(event.index);
@@ -45,7 +46,10 @@ void TokenEventWriter::Write(absl::Span<const Event> events, absl::Time now) {
     *message.mutable_stats() = stats_;
     any = true;
   }
-  if (any) stream_->Send(std::move(message));
+  if (any) {
+    message.set_cached_tokens(std::exchange(num_cached_, 0));
+    stream_->Send(std::move(message));
+  }
   const Event& last = events.back();
   if (last.kind == EventKind::kFailed) return stream_->Close(ToGrpc(last.status));
   if (last.kind == EventKind::kLeaseExpired) {
@@ -64,7 +68,9 @@ void PrefillSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
   writer_.Write(events, now);
   const Event& last = events.back();
   for (const Event& event : events) {
-    if (event.kind == EventKind::kBegun) kv_->Begin(event.num_tokens, event.block_table);
+    if (event.kind == EventKind::kBegun) {
+      kv_->Begin(event.num_tokens, event.block_table, event.num_cached_tokens);
+    }
     if (event.kind == EventKind::kToken) {
       kv_->SetFirstToken(event.token.token, last.kind == EventKind::kFinished, now);
     }
@@ -99,7 +105,8 @@ void DecodeSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
   for (const Event& event : events) {
     if (event.kind != EventKind::kReserved) continue;
     absl::MutexLock lock(&mutex_);
-    if (puller_ != nullptr) puller_->Ready(event.block_table, event.num_tokens);
+    if (puller_ != nullptr)
+      puller_->Ready({event.block_table, event.num_cached_tokens, event.num_tokens});
   }
   if (IsTerminal(events.back().kind)) CancelPull();
 }

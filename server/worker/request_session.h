@@ -27,6 +27,7 @@ class TokenEventWriter {
   const std::shared_ptr<TokenStream> stream_;
   const absl::Time accepted_;
   absl::Time begun_ = absl::InfinitePast();
+  int num_cached_ = 0;  // prompt tokens, until they are told
   v1::RequestStats stats_;
 };
 

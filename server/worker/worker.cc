@@ -81,6 +81,7 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
                                  .max_num_seqs = options.max_num_seqs,
                                  .max_num_batched_tokens = options.runner.max_num_batched_tokens,
                                  .max_queued_requests = options.max_queued_requests,
+                                 .prefix_caching = options.prefix_caching,
                                  .depth = worker->runner_->depth(),
                                  .lease = options.kv_lease}));
   worker->loop_ =

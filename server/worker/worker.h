@@ -24,6 +24,7 @@ struct WorkerOptions {
   RunnerOptions runner;
   int max_num_seqs = 64;
   int max_queued_requests = 1024;
+  bool prefix_caching = true;
   absl::Duration kv_lease = absl::Seconds(10);
   absl::Duration health_timeout = absl::Seconds(20);
 };

@@ -135,6 +135,8 @@ v1::WorkerStats WorkerService::Stats(absl::Time now) const {
   to.set_failed_requests(from.failed_requests);
   to.set_prompt_tokens(from.prompt_tokens);
   to.set_generated_tokens(from.generated_tokens);
+  to.set_prefix_queried_tokens(from.prefix_queried_tokens);
+  to.set_prefix_hit_tokens(from.prefix_hit_tokens);
   to.set_steps(from.steps);
   to.set_step_seconds(loop.step_seconds);
   to.set_kv_bytes_sent(counters_.bytes_sent);
