@@ -63,16 +63,15 @@ absl::Status BlockManager::Move(absl::Span<const BlockId> blocks, BlockState fro
   return absl::OkStatus();
 }
 
-std::optional<int> BlockManager::AllocateBehindPrefix(absl::Span<const TokenId> tokens,
-                                                      int max_shared, int count, BlockState state,
+std::optional<int> BlockManager::AllocateBehindPrefix(absl::Span<const TokenId> shareable,
+                                                      int count, BlockState state,
                                                       PrefixChain* chain,
                                                       std::vector<BlockId>* table) {
   PrefixChain end = *chain;
   std::vector<BlockId> blocks;
-  while (static_cast<int>(blocks.size()) < max_shared) {
-    const size_t begin = size_t(end.num_blocks) * block_size_;
-    if (begin + block_size_ > tokens.size()) break;
-    const std::optional<BlockId> block = cache_.Find(tokens.subspan(begin, block_size_), &end);
+  for (size_t i = block_size_; i <= shareable.size(); i += block_size_) {
+    const std::optional<BlockId> block =
+        cache_.Find(shareable.subspan(i - block_size_, block_size_), &end);
     if (!block) break;
     blocks.push_back(*block);
   }

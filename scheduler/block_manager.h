@@ -56,12 +56,12 @@ class BlockManager {
   // that has no such use.
   absl::Status Move(absl::Span<const BlockId> blocks, BlockState from, BlockState to);
 
-  // What a sequence of `tokens` begins with: `count` blocks appended to `table`, of which the first
-  // are those that hold its longest known prefix of at most `max_shared` blocks, each for a further
-  // kRunning use, and the rest are allocated in `state`. `chain` then ends behind the shared ones,
-  // whose number is returned. Absent, and nothing has changed, when too few can be allocated.
-  std::optional<int> AllocateBehindPrefix(absl::Span<const TokenId> tokens, int max_shared,
-                                          int count, BlockState state, PrefixChain* chain,
+  // The blocks that a sequence begins with: `count` of them appended to `table`. The first hold the
+  // longest prefix of `shareable` that is known, each for a further kRunning use; the rest are
+  // allocated in `state`. `chain` then ends behind the shared ones, whose number is returned.
+  // Absent, and nothing has changed, when too few can be allocated.
+  std::optional<int> AllocateBehindPrefix(absl::Span<const TokenId> shareable, int count,
+                                          BlockState state, PrefixChain* chain,
                                           std::vector<BlockId>* table);
 
   // Makes known what the blocks of `table` hold from `chain` on: all that `tokens` fill. They are

@@ -25,10 +25,10 @@ void HandoffReceiver::Begin(Sequence* sequence) {
   begun_.insert(sequence);
 }
 
-bool HandoffReceiver::Reserve(Sequence* sequence, int num_blocks, int max_shared) {
-  const std::optional<int> num_shared =
-      blocks_.AllocateBehindPrefix(sequence->tokens, max_shared, num_blocks, BlockState::kReceiving,
-                                   &sequence->chain, &sequence->block_table);
+bool HandoffReceiver::Reserve(Sequence* sequence, int num_blocks,
+                              absl::Span<const TokenId> shareable) {
+  const std::optional<int> num_shared = blocks_.AllocateBehindPrefix(
+      shareable, num_blocks, BlockState::kReceiving, &sequence->chain, &sequence->block_table);
   if (!num_shared) return false;
   sequence->num_shared_blocks = *num_shared;
   begun_.erase(sequence);

@@ -9,6 +9,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "scheduler/block_manager.h"
 #include "scheduler/sequence.h"
 
@@ -29,9 +30,9 @@ class HandoffReceiver {
   // The next that waits for blocks, or null.
   Sequence* NextBegun() const { return begun_.empty() ? nullptr : *begun_.begin(); }
 
-  // kBegun -> kReceiving with `num_blocks` blocks, of which at most `max_shared` known ones; false
-  // when too few are available.
-  bool Reserve(Sequence* sequence, int num_blocks, int max_shared);
+  // kBegun -> kReceiving with `num_blocks` blocks, among them those that hold a known prefix of
+  // `shareable`, the sequence's first tokens; false when too few are available.
+  bool Reserve(Sequence* sequence, int num_blocks, absl::Span<const TokenId> shareable);
 
   // All KV has arrived: kReceiving -> out of here, with running blocks. INTERNAL: the ledger is
   // broken, the blocks were left as they are.

@@ -178,14 +178,17 @@ bool InstanceScheduler::Start(Sequence* sequence) {
   return true;
 }
 
+absl::Span<const TokenId> InstanceScheduler::Shareable(const Sequence& sequence,
+                                                       int num_tokens) const {
+  return absl::MakeConstSpan(sequence.tokens).first(options_.prefix_caching ? num_tokens : 0);
+}
+
 bool InstanceScheduler::TakeBlocks(Sequence* sequence) {
   sequence->chain = PrefixChain::Root(sequence->request.cache_salt);
   // The last token is always computed: what follows it is drawn from that.
-  const int max_shared = options_.prefix_caching && !sequence->NeedsPromptLogprobs()
-                             ? (sequence->num_tokens() - 1) / options_.block_size
-                             : 0;
+  const int num_shareable = sequence->NeedsPromptLogprobs() ? 0 : sequence->num_tokens() - 1;
   const std::optional<int> num_shared =
-      blocks_.AllocateBehindPrefix(sequence->tokens, max_shared, NumBlocksToStart(*sequence),
+      blocks_.AllocateBehindPrefix(Shareable(*sequence, num_shareable), NumBlocksToStart(*sequence),
                                    BlockState::kRunning, &sequence->chain, &sequence->block_table);
   if (!num_shared) return false;
   sequence->num_shared_blocks = *num_shared;
@@ -209,8 +212,10 @@ void InstanceScheduler::ReserveForBegun() {
     const Sequence* waiting = prefill_.NextWaiting();
     if (waiting != nullptr && InOrder()(waiting, begun)) return;
     begun->chain = PrefixChain::Root(begun->request.cache_salt);
-    const int max_shared = options_.prefix_caching ? begun->num_tokens() / options_.block_size : 0;
-    if (!HasSlot() || !receiver_.Reserve(begun, NumBlocksToStart(*begun), max_shared)) return;
+    if (!HasSlot() || !receiver_.Reserve(begun, NumBlocksToStart(*begun),
+                                         Shareable(*begun, begun->num_tokens()))) {
+      return;
+    }
     Event& event = Emit(EventKind::kReserved, *begun);
     event.num_tokens = begun->num_tokens();
     event.block_table = begun->block_table;

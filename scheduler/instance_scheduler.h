@@ -120,6 +120,8 @@ class InstanceScheduler {
   int NumBlocksToStart(const Sequence& sequence) const;
   bool HasSlot() const;
   bool Start(Sequence* sequence);
+  // Its first tokens, whose KV may be taken from blocks of others: at most `num_tokens`.
+  absl::Span<const TokenId> Shareable(const Sequence& sequence, int num_tokens) const;
   // All that Start needs, the known prefix among them; false when too few are available.
   bool TakeBlocks(Sequence* sequence);
   // Full blocks of computed positions can be found by others from now on.

@@ -58,6 +58,34 @@ def test_1p1d_answers_like_mixed_with_another_kv_type(alone, dtype):
     assert disaggregated != alone * NUM_ROUNDS  # the option matters
 
 
+def test_a_chat_computes_only_what_is_new(server):
+    """Cached tokens grow from turn to turn, and the answers are those of a server without prefix cache."""
+    def talk(server) -> tuple[list[str], list[int]]:
+        messages = [{"role": "system", "content": "Answer briefly. This is chat 4711."}]
+        answers, cached = [], []
+        for question in ("What is the capital of France?", "And of Italy?", "Which of the two is older?"):
+            messages.append({"role": "user", "content": question})
+            body = server.post("/v1/chat/completions", {"messages": messages, "max_tokens": 24, "temperature": 0})
+            answers.append(body["choices"][0]["message"]["content"])
+            messages.append({"role": "assistant", "content": answers[-1]})
+            cached.append(body["usage"]["prompt_tokens_details"]["cached_tokens"])
+        return answers, cached
+
+    answers, cached = talk(server)
+    assert cached[1] > 0 and cached[2] > cached[1]
+    with TandemServer("--no-prefix-caching") as other:
+        assert talk(other) == (answers, [0, 0, 0])
+
+
+def test_salted_prompts_share_nothing(server):
+    def cached(**fields) -> int:
+        return server.post("/v1/completions", {"prompt": "Nobody else says this. " * 10, "max_tokens": 1, **fields}
+                           )["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    assert [cached(cache_salt="a"), cached(cache_salt="b"), cached()] == [0, 0, 0]
+    assert cached(cache_salt="a") == cached() > 0
+
+
 def test_answers_say_which_way_they_took(server):
     _, headers, _ = server.request("POST", "/v1/completions", '{"prompt": "A long way round", "max_tokens": 3}',
                                    {"Content-Type": "application/json"})

@@ -37,7 +37,12 @@ class KvReceiptTest : public testing::Test {
       }
     }
     pull_ = {.id = RequestId(5), .attempt = 1, .source_epoch = 77, .cache = puller_.get()};
-    receipt_ = std::make_unique<KvReceipt>(pull_, puller_table_, kNumTokens);
+    Reserve(/*token_begin=*/0);
+  }
+
+  void Reserve(int token_begin) {
+    receipt_ = std::make_unique<KvReceipt>(
+        pull_, KvReceipt::Reservation{puller_table_, token_begin, kNumTokens});
   }
 
   KvFrameHeader Header(int layer, KvComponent component, int begin, int end) const {
@@ -83,6 +88,23 @@ class KvReceiptTest : public testing::Test {
   KvPull pull_;
   std::unique_ptr<KvReceipt> receipt_;
 };
+
+TEST_F(KvReceiptTest, WaitsOnlyForWhatIsNotStoredYet) {
+  Reserve(/*token_begin=*/6);
+  for (int layer : {0, 1}) {
+    for (KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
+      EXPECT_FALSE(receipt_->whole());
+      ASSERT_TRUE(receipt_->Place(Frame(Header(layer, component, 6, kNumTokens)))->intact);
+    }
+  }
+  EXPECT_TRUE(receipt_->whole());
+  EXPECT_EQ(receipt_->bytes(), 4 * 5 * 2 * 4 * 2);
+  // What others compute with is not overwritten.
+  EXPECT_THAT(ErrorOf(Header(0, KvComponent::kKeys, 5, 6)), testing::IsEmpty());
+  EXPECT_EQ(receipt_->bytes(), 4 * 5 * 2 * 4 * 2);
+  Reserve(/*token_begin=*/8);
+  EXPECT_THAT(ErrorOf(Header(0, KvComponent::kKeys, 7, 9)), HasSubstr("overlaps"));
+}
 
 TEST_F(KvReceiptTest, IsWholeWhenEveryRangeHasComeInAnyOrder) {
   for (int layer : {1, 0}) {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -141,6 +142,7 @@ class WorkerTest : public testing::Test {
   struct Answer {
     std::vector<uint32_t> tokens;
     v1::FinishReason finish_reason = v1::FINISH_REASON_UNSPECIFIED;
+    int num_cached_tokens = 0;
     v1::RequestStats stats;
     grpc::Status status;
   };
@@ -155,6 +157,7 @@ class WorkerTest : public testing::Test {
       if (event.finish_reason() != v1::FINISH_REASON_UNSPECIFIED) {
         answer.finish_reason = event.finish_reason();
       }
+      answer.num_cached_tokens = std::max(answer.num_cached_tokens, event.cached_tokens());
       if (event.has_stats()) answer.stats = event.stats();
     }
     answer.status = reader.Finish();
@@ -202,6 +205,29 @@ TEST_F(WorkerTest, APrefillAndADecodeWorkerGiveTheGoldenTokens) {
     EXPECT_EQ(answer.finish_reason, v1::FINISH_REASON_LENGTH);
     EXPECT_GT(answer.stats.kv_bytes(), 0);
     EXPECT_FALSE(answer.stats.recomputed());
+  }
+  EXPECT_TRUE(AwaitAllBlocksBack());
+}
+
+TEST_F(WorkerTest, TheSecondTurnOfAChatSendsOnlyWhatIsNew) {
+  StartWorker(Role::kPrefill, "prefill-0");
+  StartWorker(Role::kDecode, "decode-0");
+  for (const GoldenCase& golden : GoldenCases()) {
+    const Answer first = Generate(golden);
+    // The same prompt with half of its answer: the golden answer goes on where that ends.
+    const auto half = golden.greedy.begin() + golden.greedy.size() / 2;
+    GoldenCase turn = golden;
+    turn.prompt.insert(turn.prompt.end(), golden.greedy.begin(), half);
+    turn.greedy.assign(half, golden.greedy.end());
+    const Answer second = Generate(turn);
+    EXPECT_TRUE(second.status.ok()) << second.status.error_message();
+    EXPECT_THAT(second.tokens, ElementsAreArray(turn.greedy));
+    const int block_size = 16, num_old = static_cast<int>(golden.prompt.size()) / block_size;
+    EXPECT_GE(second.num_cached_tokens, num_old * block_size);
+    EXPECT_LE(second.num_cached_tokens, static_cast<int>(turn.prompt.size()));
+    // All but the last, unfinished block is at the decode worker.
+    const int64_t bytes_per_token = first.stats.kv_bytes() / golden.prompt.size();
+    EXPECT_LE(second.stats.kv_bytes(), block_size * bytes_per_token);
   }
   EXPECT_TRUE(AwaitAllBlocksBack());
 }
