@@ -60,8 +60,16 @@ std::vector<InstanceId> Router::Tick(absl::Time now) {
 }
 
 absl::StatusOr<RouteDecision> Router::Route(const RouteRequest& request, absl::Time now) {
-  ASSIGN_OR_RETURN(const Choice choice, Choose(request.num_prompt_tokens));
   RouteDecision decision;
+  absl::StatusOr<Choice> found = Choose(request);
+  if (!found.ok()) {
+    const Instance* decode = nullptr;
+    if (!AnyPrefills(request)) decode = ChooseDecode(nullptr, request, nullptr);
+    if (decode == nullptr) return found.status();
+    found = Choice{.prefill = decode, .decode = decode};
+    decision.fallback = "no_prefill_worker";
+  }
+  const Choice choice = *found;
   decision.request = request.replay_of.has_value() ? *request.replay_of : NewRequestId();
   decision.attempt = request.attempt;
   Complete(decision.request);  // what an earlier attempt still counts for
@@ -103,11 +111,23 @@ void Router::DropDispatch(Instance* instance, RequestId id) {
   instance->dispatched.erase(found);
 }
 
-absl::StatusOr<Router::Choice> Router::Choose(int num_prompt_tokens) const {
+bool Router::Usable(const InstanceView& view, const RouteRequest& request) {
+  return Usable(view) && std::find(request.avoid.begin(), request.avoid.end(),
+                                   std::pair(view.id, view.epoch)) == request.avoid.end();
+}
+
+bool Router::AnyPrefills(const RouteRequest& request) const {
+  return std::any_of(instances_.begin(), instances_.end(), [&](const auto& entry) {
+    const InstanceView& view = entry.second.view;
+    return Usable(view, request) && view.role != InstanceRole::kDecode;
+  });
+}
+
+absl::StatusOr<Router::Choice> Router::Choose(const RouteRequest& request) const {
   std::vector<std::pair<int64_t, const Instance*>>
       prefills;  // by work, then, as instances_ is, by id
   for (const auto& [id, instance] : instances_) {
-    if (!Usable(instance.view) || instance.view.role == InstanceRole::kDecode) continue;
+    if (!Usable(instance.view, request) || instance.view.role == InstanceRole::kDecode) continue;
     prefills.emplace_back(instance.view.num_queued_tokens + instance.sum.num_prefill_tokens,
                           &instance);
   }
@@ -115,30 +135,30 @@ absl::StatusOr<Router::Choice> Router::Choose(int num_prompt_tokens) const {
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::string pairing_reason;
   for (const auto& [work, prefill] : prefills) {
-    const Instance* decode = ChooseDecode(*prefill, num_prompt_tokens, &pairing_reason);
+    const Instance* decode = ChooseDecode(prefill, request, &pairing_reason);
     if (decode != nullptr) return Choice{.prefill = prefill, .decode = decode};
   }
-  return WhyUnavailable(pairing_reason);
+  return WhyUnavailable(request, pairing_reason);
 }
 
-const Router::Instance* Router::ChooseDecode(const Instance& prefill, int num_prompt_tokens,
+const Router::Instance* Router::ChooseDecode(const Instance* prefill, const RouteRequest& request,
                                              std::string* reason) const {
   using Load = std::tuple<bool, int, bool, int>;  // no room, requests, is a handoff, -free blocks
   const Instance* best = nullptr;
   Load best_load;
   for (const auto& [id, instance] : instances_) {
-    const bool local = &instance == &prefill;
+    const bool local = &instance == prefill;
     const InstanceView& view = instance.view;
-    if (!Usable(view) || view.role == InstanceRole::kPrefill) continue;
-    if (!local && view.role == InstanceRole::kMixed && prefill.view.role == InstanceRole::kMixed) {
-      continue;
-    }
-    if (std::string why = WhyIncompatible(prefill.view, view); !why.empty()) {
-      *reason = std::move(why);
-      continue;
+    if (!Usable(view, request) || view.role == InstanceRole::kPrefill) continue;
+    if (prefill != nullptr && !local) {
+      if (view.role == InstanceRole::kMixed && prefill->view.role == InstanceRole::kMixed) continue;
+      if (std::string why = WhyIncompatible(prefill->view, view); !why.empty()) {
+        *reason = std::move(why);
+        continue;
+      }
     }
     const int num_free = view.num_free_blocks - instance.sum.num_decode_blocks;
-    const Load load = {num_free < view.layout.NumBlocks(num_prompt_tokens) + 1,
+    const Load load = {num_free < view.layout.NumBlocks(request.num_prompt_tokens) + 1,
                        view.num_requests + instance.sum.num_decode_requests, !local, -num_free};
     if (best != nullptr && load >= best_load) continue;
     best = &instance;
@@ -147,9 +167,10 @@ const Router::Instance* Router::ChooseDecode(const Instance& prefill, int num_pr
   return best;
 }
 
-absl::Status Router::CheckServable() const { return Choose(/*num_prompt_tokens=*/1).status(); }
+absl::Status Router::CheckServable() const { return Choose({.num_prompt_tokens = 1}).status(); }
 
-absl::Status Router::WhyUnavailable(const std::string& pairing_reason) const {
+absl::Status Router::WhyUnavailable(const RouteRequest& request,
+                                    const std::string& pairing_reason) const {
   constexpr int kMaxNamed = 4;  // keeps the message readable in a large cluster
   for (const InstanceRole role : {InstanceRole::kPrefill, InstanceRole::kDecode}) {
     std::vector<std::string> unusable;
@@ -157,9 +178,10 @@ absl::Status Router::WhyUnavailable(const std::string& pairing_reason) const {
     for (const auto& [id, instance] : instances_) {
       const InstanceView& view = instance.view;
       if (view.role != role && view.role != InstanceRole::kMixed) continue;
-      any_usable = any_usable || Usable(view);
-      unusable.push_back(
-          absl::StrCat(id.value(), view.draining ? " is draining" : " is not healthy"));
+      any_usable = any_usable || Usable(view, request);
+      unusable.push_back(absl::StrCat(id.value(), view.draining  ? " is draining"
+                                                  : view.healthy ? " has failed this request"
+                                                                 : " is not healthy"));
     }
     if (any_usable) continue;
     const absl::string_view name = InstanceRoleName(role);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -44,6 +45,8 @@ struct RouteRequest {
   // A further attempt at a request that was routed before: its id is kept. Absent: a new request.
   std::optional<RequestId> replay_of = std::nullopt;
   uint32_t attempt = 0;
+  // Instances that have failed this request, each in the epoch in which it did.
+  std::vector<std::pair<InstanceId, uint64_t>> avoid = {};
 };
 
 struct RouteTarget {
@@ -57,6 +60,8 @@ struct RouteDecision {
   uint32_t attempt = 0;
   std::optional<RouteTarget> prefill;  // absent: `decode` prefills it itself
   RouteTarget decode;
+  // Why the request goes another way than it should: "no_prefill_worker", or empty.
+  std::string fallback;
 };
 
 struct RouterOptions {
@@ -88,13 +93,14 @@ class Router {
   // whose KV some decode instance can take. From a prefill instance the KV goes to a decode or
   // mixed one, from a mixed one to a decode instance or nowhere: among them, to one with room for
   // the prompt, with the fewest requests, with the most free blocks. Ties go to the lower id.
+  // While no instance can prefill, a decode instance does it for itself, and the decision says so.
   // UNAVAILABLE names what is missing.
   absl::StatusOr<RouteDecision> Route(const RouteRequest& request, absl::Time now);
 
   // The request has left its workers: takes back what it still counts for. Unknown ids are ignored.
   void Complete(RequestId id);
 
-  // OK when Route would find workers, else its error.
+  // OK when Route would find workers for their own work, else what is missing.
   absl::Status CheckServable() const;
 
   // By id, as last reported.
@@ -120,13 +126,16 @@ class Router {
   };
 
   static bool Usable(const InstanceView& view) { return view.healthy && !view.draining; }
+  static bool Usable(const InstanceView& view, const RouteRequest& request);
   void AddDispatch(const InstanceId& instance, RequestId id, const Dispatch& dispatch);
   static void DropDispatch(Instance* instance, RequestId id);
-  absl::StatusOr<Choice> Choose(int num_prompt_tokens) const;
+  absl::StatusOr<Choice> Choose(const RouteRequest& request) const;
+  bool AnyPrefills(const RouteRequest& request) const;
   // Null when no instance can take the KV of `prefill`; `reason` then says why the last could not.
-  const Instance* ChooseDecode(const Instance& prefill, int num_prompt_tokens,
+  // Without `prefill`: a decode instance that is to prefill the prompt itself.
+  const Instance* ChooseDecode(const Instance* prefill, const RouteRequest& request,
                                std::string* reason) const;
-  absl::Status WhyUnavailable(const std::string& pairing_reason) const;
+  absl::Status WhyUnavailable(const RouteRequest& request, const std::string& pairing_reason) const;
   RequestId NewRequestId();
 
   const RouterOptions options_;

@@ -119,13 +119,19 @@ void Cluster::Leave(const std::string& instance_id, uint64_t epoch) {
 
 absl::StatusOr<v1::RouteResponse> Cluster::Route(const v1::RouteRequest& request, absl::Time now) {
   absl::MutexLock lock(&mutex_);
-  ASSIGN_OR_RETURN(const RouteDecision decision,
-                   router_.Route({.num_prompt_tokens = request.num_prompt_tokens()}, now));
+  RouteRequest wanted{.num_prompt_tokens = request.num_prompt_tokens(),
+                      .attempt = request.attempt()};
+  if (request.replay_of() != 0) wanted.replay_of = RequestId(request.replay_of());
+  for (const v1::WorkerIncarnation& lost : request.avoid()) {
+    wanted.avoid.emplace_back(InstanceId(lost.instance_id()), lost.epoch());
+  }
+  ASSIGN_OR_RETURN(const RouteDecision decision, router_.Route(wanted, now));
   v1::RouteResponse response;
   response.set_request_id(decision.request.value());
   response.set_attempt(decision.attempt);
   if (decision.prefill) *response.mutable_prefill() = ToTarget(*decision.prefill);
   *response.mutable_decode() = ToTarget(decision.decode);
+  response.set_fallback(decision.fallback);
   return response;
 }
 

@@ -56,6 +56,8 @@ void SchedulerClient::Route(v1::RouteRequest request, const std::shared_ptr<Stra
                             OnRoute on_route) {
   auto call = std::make_shared<UnaryCall<v1::RouteRequest, v1::RouteResponse>>(open_calls_);
   call->request = std::move(request);
+  // While the scheduler is being started again, requests wait for it.
+  call->context.set_wait_for_ready(true);
   call->context.set_deadline(std::chrono::system_clock::now() + kRouteTimeout);
   // std::function wants copyable captures.
   auto callback = std::make_shared<OnRoute>(std::move(on_route));

@@ -7,50 +7,19 @@
 #include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
 #include "server/gateway/cluster_clients.h"
-#include "server/gateway/error.h"
 #include "server/gateway/metrics.h"
 #include "server/gateway/wire_format.h"
+#include "server/gateway/worker_failure.h"
 
 namespace tandem {
 namespace {
 
-// A worker's failure as the client should see it. An epoch that does not match and a call that the
-// worker cut are signs of a restart: to try again helps. What the client cannot have caused is
-// ours.
-absl::Status ToClientStatus(const absl::Status& status, absl::string_view side,
-                            absl::string_view instance) {
-  const std::string message =
-      absl::StrCat(side, " worker ", instance, ": ",
-                   status.message().empty() ? absl::StatusCodeToString(status.code())
-                                            : std::string(status.message()));
-  switch (status.code()) {
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kCancelled:
-    case absl::StatusCode::kAborted:
-      return absl::UnavailableError(message);
-    case absl::StatusCode::kUnknown:
-    case absl::StatusCode::kNotFound:
-    case absl::StatusCode::kAlreadyExists:
-    case absl::StatusCode::kUnauthenticated:
-    case absl::StatusCode::kPermissionDenied:
-      return absl::InternalError(message);
-    default:
-      return {status.code(), message};
-  }
-}
-
-absl::Status ToRouteStatus(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kNotFound:
-      return WithErrorCode(WithParam(status, "model"), "model_not_found");
-    case absl::StatusCode::kCancelled:
-      return absl::UnavailableError(absl::StrCat("scheduler: ", status.message()));
-    case absl::StatusCode::kDeadlineExceeded:
-      return absl::DeadlineExceededError("the scheduler did not answer in time (stage: route)");
-    default:
-      return status;
-  }
-}
+// How often a sample may lose its workers without a token in between, and how long it waits for
+// others: a worker that is started again by its supervisor is back within seconds.
+constexpr int kMaxFailuresInARow = 6;
+constexpr absl::Duration kReplayTimeout = absl::Seconds(15);
+// Between two questions for workers.
+constexpr absl::Duration kRouteRetryDelay = absl::Milliseconds(50);
 
 }  // namespace
 
@@ -68,12 +37,20 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
 
 Generation::~Generation() = default;
 
-void Generation::Start() {
+void Generation::Start() { AskForRoute(); }
+
+void Generation::AskForRoute() {
   v1::RouteRequest route;
-  route.set_num_prompt_tokens(static_cast<int32_t>(request_.prompt->size()));
+  route.set_num_prompt_tokens(static_cast<int32_t>(request_.prompt->size() + tokens_.size()));
   route.set_max_tokens(request_.sampling.max_tokens);
   route.set_priority(request_.priority);
   route.set_model(request_.model);
+  if (is_routed_) {
+    route.set_replay_of(route_.request_id());
+    route.set_attempt(route_.attempt() + 1);
+  }
+  *route.mutable_avoid() = {lost_workers_.begin(), lost_workers_.end()};
+  is_routing_ = true;
   // Not cancelled with the request: the scheduler must learn that a route it gave is not used.
   services_.scheduler.Route(
       std::move(route), strand_,
@@ -83,10 +60,18 @@ void Generation::Start() {
 }
 
 void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
-  if (!route.ok()) return End(ToRouteStatus(route.status()));
+  is_routing_ = false;
+  if (!route.ok()) {
+    if (listener_ == nullptr) return CompleteIfLeft();
+    const absl::Status status = ToRouteStatus(route.status());
+    const bool may_wait = attempt_ > 0 && absl::IsUnavailable(status);
+    if (may_wait && absl::Now() < give_up_) return AskForRouteIn(kRouteRetryDelay);
+    return End(status);
+  }
   route_ = *std::move(route);
   is_routed_ = true;
   if (listener_ == nullptr) return CompleteIfLeft();
+  if (!route_.fallback().empty()) services_.metrics.CountFallback(route_.fallback());
   summary_.prefill_instance = route_.prefill().instance_id();
   summary_.decode_instance = route_.decode().instance_id();
   OpenCalls();
@@ -94,12 +79,18 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
 
 void Generation::OpenCalls() {
   const bool has_prefill = route_.has_prefill();
-  const bool needs_decode = !has_prefill || request_.sampling.max_tokens > 1;
+  const int num_tokens_left = request_.sampling.max_tokens - summary_.num_completion_tokens;
+  const bool needs_decode = !has_prefill || num_tokens_left > 1;
   if (needs_decode && !route_.has_decode()) {
     return End(absl::InternalError("the scheduler named no decode worker"));
   }
-  summary_.path = has_prefill && needs_decode ? "disaggregated" : "local";
+  if (attempt_ > 0) {
+    summary_.path = "migrated";
+  } else {
+    summary_.path = has_prefill && needs_decode ? "disaggregated" : "local";
+  }
   listener_->OnRoute(sample_, summary_.path);
+  num_open_calls_ += (has_prefill ? 1 : 0) + (needs_decode ? 1 : 0);
   if (has_prefill) {
     v1::PrefillRequest prefill;
     *prefill.mutable_request() = MakeEngineRequest();
@@ -128,6 +119,7 @@ v1::EngineRequest Generation::MakeEngineRequest() const {
   engine_request.set_id(route_.request_id());
   engine_request.set_attempt(route_.attempt());
   engine_request.mutable_prompt()->Add(request_.prompt->begin(), request_.prompt->end());
+  engine_request.mutable_generated()->Add(tokens_.begin(), tokens_.end());
   *engine_request.mutable_sampling() = ToProto(request_.sampling);
   engine_request.set_priority(request_.priority);
   engine_request.set_cache_salt(request_.cache_salt);
@@ -136,29 +128,36 @@ v1::EngineRequest Generation::MakeEngineRequest() const {
 }
 
 WorkerCall::Callbacks Generation::CallbacksFor(Source source) {
-  return {.on_event = [self = shared_from_this(),
-                       source](v1::TokenEvent event) { self->OnEvent(source, std::move(event)); },
-          .on_done = [self = shared_from_this(),
-                      source](absl::Status status) { self->OnDone(source, std::move(status)); }};
+  return {.on_event =
+              [self = shared_from_this(), source, attempt = attempt_](v1::TokenEvent event) {
+                if (attempt == self->attempt_) self->OnEvent(source, std::move(event));
+              },
+          .on_done =
+              [self = shared_from_this(), source, attempt = attempt_](absl::Status status) {
+                --self->num_open_calls_;
+                if (attempt != self->attempt_) return self->CompleteIfLeft();
+                self->OnDone(source, std::move(status));
+              }};
 }
 
-bool Generation::MustWait(Source source) const {
-  return source == Source::kDecode && route_.has_prefill() && summary_.num_completion_tokens == 0;
+bool Generation::MustWait(Source source, const v1::TokenEvent& event) const {
+  if (source == Source::kPrefill || prefill_.call == nullptr) return false;
+  if (event.tokens().empty()) return !has_first_token();
+  return event.index() > summary_.num_completion_tokens;
 }
 
 void Generation::OnEvent(Source source, v1::TokenEvent event) {
   if (listener_ == nullptr) return leg(source).call->Cancel();
-  if (MustWait(source)) {
+  if (MustWait(source, event)) {
     leg(source).waiting = std::move(event);
     return;
   }
   Handle(source, event);
   // The first token is through: decode's second may have come before it.
-  if (source == Source::kPrefill && !MustWait(Source::kDecode)) {
-    auto waiting = std::exchange(decode_.waiting, std::nullopt);
-    if (waiting && listener_ != nullptr) {
-      Handle(Source::kDecode, *waiting);
-    }
+  if (source == Source::kPrefill && listener_ != nullptr && decode_.waiting &&
+      !MustWait(Source::kDecode, *decode_.waiting)) {
+    const v1::TokenEvent waiting = *std::exchange(decode_.waiting, std::nullopt);
+    Handle(Source::kDecode, waiting);
   }
 }
 
@@ -177,9 +176,7 @@ void Generation::Handle(Source source, const v1::TokenEvent& event) {
   }
   if (summary_.finish_reason == FinishReason::kNone) {
     if (event.finish_reason() == v1::FINISH_REASON_ABORTED) {
-      return End(ToClientStatus(absl::AbortedError("the request was aborted"),
-                                source == Source::kPrefill ? "prefill" : "decode",
-                                instance(source)));
+      return Fail(source, absl::AbortedError("the request was aborted"));
     }
     return ReadOn(source);
   }
@@ -188,16 +185,21 @@ void Generation::Handle(Source source, const v1::TokenEvent& event) {
 
 void Generation::TakeStats(Source source, const v1::TokenEvent& event) {
   if (source == Source::kPrefill || !route_.has_prefill()) {
-    summary_.num_cached_tokens = std::max(summary_.num_cached_tokens, event.cached_tokens());
+    if (attempt_ == 0) {
+      summary_.num_cached_tokens = std::max(summary_.num_cached_tokens, event.cached_tokens());
+    }
   }
   if (source == Source::kDecode && event.has_stats()) {
-    summary_.kv_bytes = event.stats().kv_bytes();
-    if (event.stats().recomputed()) summary_.path = "recomputed";
+    summary_.kv_bytes += event.stats().kv_bytes();
+    if (event.stats().recomputed() && attempt_ == 0) summary_.path = "recomputed";
   }
 }
 
 void Generation::TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta) {
   for (const v1::PromptLogprob& logprob : event.prompt_logprobs()) {
+    // An earlier attempt may have told some of them.
+    if (logprob.position() < next_prompt_logprob_) continue;
+    next_prompt_logprob_ = logprob.position() + 1;
     delta.prompt_logprobs.push_back(FromProto(logprob));
   }
   for (int i = 0; i < event.tokens_size(); ++i) {
@@ -205,6 +207,8 @@ void Generation::TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta)
     if (event.index() + i < summary_.num_completion_tokens) continue;
     const TokenId token = static_cast<TokenId>(event.tokens(i).token());
     delta.tokens.push_back(FromProto(event.tokens(i)));
+    tokens_.push_back(event.tokens(i).token());
+    num_failures_ = 0;
     ++summary_.num_completion_tokens;
     const bool is_stop_token = event.finish_reason() == v1::FINISH_REASON_STOP &&
                                i + 1 == event.tokens_size() && event.has_stop_token() &&
@@ -282,20 +286,53 @@ void Generation::Resume() {
   }
 }
 
-void Generation::OnDone(Source source, absl::Status status) {
+void Generation::OnDone(Source source, const absl::Status& status) {
   leg(source).call = nullptr;
   if (listener_ == nullptr) return CompleteIfLeft();
-  const bool is_prefill = source == Source::kPrefill;
-  // Once the first token is here, whether its KV arrives is between the workers: decode recomputes
-  // it or fails.
-  const bool is_last_word = !is_prefill || decode_.call == nullptr || MustWait(Source::kDecode);
-  if (!is_last_word) return;
+  if (source == Source::kPrefill) {
+    // Once the first token is here, whether its KV arrives is between the workers: decode
+    // recomputes it or fails.
+    if (has_first_token() && decode_.call != nullptr) return;
+  } else if (status.ok() && !has_first_token() && prefill_.call != nullptr) {
+    return;  // prefill's first token ends the request: nothing is left to decode
+  }
+  Fail(source, status);
+}
+
+void Generation::Fail(Source source, absl::Status status) {
+  const bool is_lost = status.ok() || IsWorkerLost(status);
   if (status.ok()) status = absl::InternalError("ended its stream before the answer was complete");
-  End(ToClientStatus(status, is_prefill ? "prefill" : "decode", instance(source)));
+  if (is_lost && ++num_failures_ <= kMaxFailuresInARow) return Migrate(source, status);
+  End(ToClientStatus(status, source == Source::kPrefill ? "prefill" : "decode", instance(source)));
+}
+
+void Generation::Migrate(Source source, const absl::Status& status) {
+  LOG(WARNING) << "request_id=" << route_.request_id() << " lost instance=" << instance(source)
+               << " after " << tokens_.size() << " tokens (" << status.ToString()
+               << "): going on elsewhere";
+  services_.metrics.CountFallback("migrated");
+  const v1::WorkerTarget& lost = source == Source::kPrefill ? route_.prefill() : route_.decode();
+  v1::WorkerIncarnation& incarnation = lost_workers_.emplace_back();
+  incarnation.set_instance_id(lost.instance_id());
+  incarnation.set_epoch(lost.epoch());
+  for (Leg* leg : {&prefill_, &decode_}) {
+    if (leg->call != nullptr) leg->call->Cancel();
+    *leg = Leg();
+  }
+  ++attempt_;
+  num_earlier_tokens_ = summary_.num_completion_tokens;
+  give_up_ = absl::Now() + kReplayTimeout;
+  // At once the first time; a worker that fails again and again is not asked in a tight loop.
+  AskForRouteIn(kRouteRetryDelay * (num_failures_ - 1));
+}
+
+void Generation::AskForRouteIn(absl::Duration delay) {
+  route_again_ = strand_->RunAfter(delay, [self = shared_from_this()] { self->AskForRoute(); });
 }
 
 void Generation::Cancel() {
   listener_ = nullptr;
+  route_again_ = nullptr;
   for (Leg* leg : {&prefill_, &decode_}) {
     if (leg->call != nullptr) leg->call->Cancel();
   }
@@ -304,6 +341,7 @@ void Generation::Cancel() {
 
 void Generation::End(const absl::Status& status) {
   if (const auto listener = std::exchange(listener_, nullptr)) {
+    route_again_ = nullptr;
     if (!status.ok()) {
       LOG(WARNING) << "generation failed request_id=" << route_.request_id()
                    << " prefill=" << summary_.prefill_instance
@@ -327,8 +365,7 @@ void Generation::EndCalls() {
 }
 
 void Generation::CompleteIfLeft() {
-  if (!is_routed_ || listener_ != nullptr) return;
-  if (prefill_.call != nullptr || decode_.call != nullptr) return;
+  if (!is_routed_ || is_routing_ || listener_ != nullptr || num_open_calls_ > 0) return;
   is_routed_ = false;
   services_.scheduler.Complete(route_.request_id());
 }

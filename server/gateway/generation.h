@@ -1,5 +1,7 @@
 // Drives one sample from prompt to last token: asks for a route, opens Prefill and Decode at the
-// same time, joins their tokens into one text, ends both calls whatever happens.
+// same time, joins their tokens into one text, ends both calls whatever happens. A worker that is
+// lost on the way is replaced: others replay the prompt and the tokens so far, and the listener
+// sees the text go on.
 #pragma once
 
 #include <cstdint>
@@ -66,7 +68,7 @@ struct GenerationSummary {
   int64_t kv_bytes = 0;       // crossed between the workers
   absl::Duration ttft;        // arrival -> first token here
   absl::Duration tpot;        // mean gap between the tokens after the first; zero for one token
-  std::string path;           // disaggregated | local | recomputed
+  std::string path;           // disaggregated | local | recomputed | migrated
   std::string prefill_instance;
   std::string decode_instance;
 };
@@ -75,7 +77,7 @@ struct GenerationSummary {
 class GenerationListener {
  public:
   virtual ~GenerationListener() = default;
-  // The workers are known: "disaggregated" or "local".
+  // The workers are known: "disaggregated" or "local"; once more for each "migrated".
   virtual void OnRoute(int sample, absl::string_view path) = 0;
   virtual void OnDelta(int sample, GenerationDelta delta) = 0;
   // The last delta, if any, came before it, in the same task. A failed status: the summary tells
@@ -112,14 +114,17 @@ class Generation : public std::enable_shared_from_this<Generation> {
     bool is_finished = false;  // its worker has said how the request ended
   };
 
+  void AskForRoute();
+  void AskForRouteIn(absl::Duration delay);
   void OnRoute(absl::StatusOr<v1::RouteResponse> route);
   void OpenCalls();
   v1::EngineRequest MakeEngineRequest() const;
   WorkerCall::Callbacks CallbacksFor(Source source);
 
   void OnEvent(Source source, v1::TokenEvent event);
-  void OnDone(Source source, absl::Status status);
-  bool MustWait(Source source) const;
+  void OnDone(Source source, const absl::Status& status);
+  // Tokens before the event's are still to come from prefill.
+  bool MustWait(Source source, const v1::TokenEvent& event) const;
   void Handle(Source source, const v1::TokenEvent& event);
   void TakeStats(Source source, const v1::TokenEvent& event);
   void TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta);
@@ -127,11 +132,16 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void CountLatency(int num_tokens);
   void ReadOn(Source source);
 
+  // A worker has failed: goes on elsewhere, or ends.
+  void Fail(Source source, absl::Status status);
+  void Migrate(Source source, const absl::Status& status);
   void FinishBy(const v1::TokenEvent& event, GenerationDelta& delta);
   void End(const absl::Status& status);
   void EndCalls();
   void CompleteIfLeft();
 
+  // The present attempt has brought a token.
+  bool has_first_token() const { return summary_.num_completion_tokens > num_earlier_tokens_; }
   Leg& leg(Source source) { return source == Source::kPrefill ? prefill_ : decode_; }
   const std::string& instance(Source source) const {
     return source == Source::kPrefill ? summary_.prefill_instance : summary_.decode_instance;
@@ -145,11 +155,24 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   std::shared_ptr<GenerationListener> listener_;  // null once it ended
   v1::RouteResponse route_;
-  bool is_routed_ = false;
+  bool is_routed_ = false;   // route_ counts at the scheduler
+  bool is_routing_ = false;  // a route was asked for
   bool is_paused_ = false;
+
+  // Attempts: what comes from calls of an earlier one is dropped.
+  int attempt_ = 0;
+  int num_earlier_tokens_ = 0;  // of earlier attempts
+  int num_failures_ = 0;        // since the last token
+  std::vector<v1::WorkerIncarnation> lost_workers_;
+  absl::Time give_up_;  // looking for other workers
+  std::unique_ptr<Strand::Timer> route_again_;
+  int num_open_calls_ = 0;  // of all attempts
+
   Leg prefill_;
   Leg decode_;
   OutputText output_;
+  std::vector<uint32_t> tokens_;  // all that were drawn, for a replay
+  int next_prompt_logprob_ = 0;
   GenerationSummary summary_;
   absl::Time first_token_time_;
   absl::Time last_token_time_;

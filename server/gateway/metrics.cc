@@ -78,7 +78,9 @@ Metrics::Metrics()
        {"stop", "length", "rejected", "shed", "unavailable", "cancelled", "failed"}) {
     requests_.Add({{"outcome", outcome}});
   }
-  fallbacks_.Add({{"reason", "recomputed"}});
+  for (const char* reason : {"recomputed", "migrated", "no_prefill_worker"}) {
+    fallbacks_.Add({{"reason", reason}});
+  }
 }
 
 void Metrics::ObserveFirstToken(absl::Duration ttft) {
