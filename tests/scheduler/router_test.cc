@@ -215,6 +215,33 @@ TEST(RouterTest, AReplayKeepsItsIdAndCountsOnce) {
   EXPECT_EQ(RouteName(router), "p0>d0");
 }
 
+TEST(RouterTest, AvoidsInstancesInTheEpochInWhichTheyFailedTheRequest) {
+  Router router = MakeRouter({"p0", "p1", "d0", "d1"});
+  RouteRequest request{.num_prompt_tokens = 10};
+  request.avoid = {{InstanceId("p0"), 7}, {InstanceId("d0"), 6}, {InstanceId("d1"), 7}};
+  const auto decision = router.Route(request, kStart);
+  ASSERT_TRUE(decision.ok()) << decision.status();
+  EXPECT_EQ(decision->prefill->id, InstanceId("p1"));
+  EXPECT_EQ(decision->decode.id, InstanceId("d0")) << "it has been started again since";
+  EXPECT_EQ(decision->fallback, "");
+  request.avoid.emplace_back(InstanceId("d0"), 7);
+  EXPECT_EQ(router.Route(request, kStart).status().message(),
+            "no decode worker is ready: d0 has failed this request, d1 has failed this request");
+}
+
+TEST(RouterTest, DecodeInstancesPrefillForThemselvesWhileNobodyElseCan) {
+  Router router = MakeRouter({"p0", "d0", "d1"});
+  RouteRequest request{.num_prompt_tokens = 10, .avoid = {{InstanceId("p0"), 7}}};
+  auto decision = router.Route(request, kStart);
+  ASSERT_TRUE(decision.ok()) << decision.status();
+  EXPECT_FALSE(decision->prefill.has_value());
+  EXPECT_EQ(decision->decode.id, InstanceId("d0"));
+  EXPECT_EQ(decision->fallback, "no_prefill_worker");
+  router.Remove(InstanceId("p0"));
+  EXPECT_EQ(RouteName(router), "d1") << "d0's prompt counts";
+  EXPECT_EQ(router.CheckServable().message(), "no prefill worker is registered");
+}
+
 TEST(RouterTest, IdsAreDistinctAndFollowTheSeed) {
   Router router = MakeRouter({"m0"}), same = MakeRouter({"m0"});
   std::set<uint64_t> ids;
