@@ -95,6 +95,7 @@ absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
                                     config.served_model_name().end());
   options.version = TandemVersion();
   options.max_body_bytes = config.max_body_bytes();
+  options.replay_timeout = absl::Seconds(config.replay_timeout());
   options.max_concurrent_requests = static_cast<int>(config.max_concurrent_requests());
   options.api_keys.assign(config.api_key().begin(), config.api_key().end());
   if (!config.chat_template().empty()) {

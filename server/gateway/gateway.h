@@ -35,7 +35,9 @@ struct GatewayOptions {
   absl::Duration idle_timeout = absl::Seconds(75);   // of a connection between requests
   absl::Duration read_timeout = absl::Seconds(30);   // first byte of a request -> last
   absl::Duration write_timeout = absl::Seconds(30);  // of a reader that takes nothing
-  int num_threads = 0;                               // 0: one per CPU, at least 4
+  // How long a request whose worker was lost looks for another one.
+  absl::Duration replay_timeout = absl::Seconds(15);
+  int num_threads = 0;  // 0: one per CPU, at least 4
 };
 
 // Thread-safe but for Shutdown.

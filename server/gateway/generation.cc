@@ -14,10 +14,8 @@
 namespace tandem {
 namespace {
 
-// How often a sample may lose its workers without a token in between, and how long it waits for
-// others: a worker that is started again by its supervisor is back within seconds.
+// How often a sample may lose its workers without a token in between.
 constexpr int kMaxFailuresInARow = 6;
-constexpr absl::Duration kReplayTimeout = absl::Seconds(15);
 // Between two questions for workers.
 constexpr absl::Duration kRouteRetryDelay = absl::Milliseconds(50);
 
@@ -66,7 +64,7 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
     const absl::Status status = ToRouteStatus(route.status());
     const bool may_wait = attempt_ > 0 && absl::IsUnavailable(status);
     if (may_wait && absl::Now() < give_up_) return AskForRouteIn(kRouteRetryDelay);
-    return End(status);
+    return End(last_failure_.ok() ? status : last_failure_);
   }
   route_ = *std::move(route);
   is_routed_ = true;
@@ -153,9 +151,10 @@ void Generation::OnEvent(Source source, v1::TokenEvent event) {
     return;
   }
   Handle(source, event);
+  if (source == Source::kDecode || listener_ == nullptr) return;
+  if (decode_.is_over && has_first_token()) return Fail(Source::kDecode, absl::OkStatus());
   // The first token is through: decode's second may have come before it.
-  if (source == Source::kPrefill && listener_ != nullptr && decode_.waiting &&
-      !MustWait(Source::kDecode, *decode_.waiting)) {
+  if (decode_.waiting && !MustWait(Source::kDecode, *decode_.waiting)) {
     const v1::TokenEvent waiting = *std::exchange(decode_.waiting, std::nullopt);
     Handle(Source::kDecode, waiting);
   }
@@ -288,13 +287,14 @@ void Generation::Resume() {
 
 void Generation::OnDone(Source source, const absl::Status& status) {
   leg(source).call = nullptr;
+  leg(source).is_over = true;
   if (listener_ == nullptr) return CompleteIfLeft();
   if (source == Source::kPrefill) {
     // Once the first token is here, whether its KV arrives is between the workers: decode
     // recomputes it or fails.
     if (has_first_token() && decode_.call != nullptr) return;
   } else if (status.ok() && !has_first_token() && prefill_.call != nullptr) {
-    return;  // prefill's first token ends the request: nothing is left to decode
+    return;  // prefill's first token should end the request: nothing is left to decode
   }
   Fail(source, status);
 }
@@ -302,14 +302,15 @@ void Generation::OnDone(Source source, const absl::Status& status) {
 void Generation::Fail(Source source, absl::Status status) {
   const bool is_lost = status.ok() || IsWorkerLost(status);
   if (status.ok()) status = absl::InternalError("ended its stream before the answer was complete");
-  if (is_lost && ++num_failures_ <= kMaxFailuresInARow) return Migrate(source, status);
-  End(ToClientStatus(status, source == Source::kPrefill ? "prefill" : "decode", instance(source)));
+  last_failure_ =
+      ToClientStatus(status, source == Source::kPrefill ? "prefill" : "decode", instance(source));
+  if (!is_lost || ++num_failures_ > kMaxFailuresInARow) return End(last_failure_);
+  Migrate(source);
 }
 
-void Generation::Migrate(Source source, const absl::Status& status) {
-  LOG(WARNING) << "request_id=" << route_.request_id() << " lost instance=" << instance(source)
-               << " after " << tokens_.size() << " tokens (" << status.ToString()
-               << "): going on elsewhere";
+void Generation::Migrate(Source source) {
+  LOG(WARNING) << "request_id=" << route_.request_id() << " goes on elsewhere after "
+               << tokens_.size() << " tokens: " << last_failure_.ToString();
   services_.metrics.CountFallback("migrated");
   const v1::WorkerTarget& lost = source == Source::kPrefill ? route_.prefill() : route_.decode();
   v1::WorkerIncarnation& incarnation = lost_workers_.emplace_back();
@@ -321,7 +322,7 @@ void Generation::Migrate(Source source, const absl::Status& status) {
   }
   ++attempt_;
   num_earlier_tokens_ = summary_.num_completion_tokens;
-  give_up_ = absl::Now() + kReplayTimeout;
+  give_up_ = absl::Now() + services_.replay_timeout;
   // At once the first time; a worker that fails again and again is not asked in a tight loop.
   AskForRouteIn(kRouteRetryDelay * (num_failures_ - 1));
 }

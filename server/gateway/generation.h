@@ -33,6 +33,7 @@ struct GenerationServices {
   WorkerStubs& workers;
   Metrics& metrics;
   const Tokenizer& tokenizer;
+  absl::Duration replay_timeout;  // see GatewayOptions
 };
 
 struct GenerationRequest {
@@ -112,6 +113,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     std::optional<v1::TokenEvent> waiting;
     bool wants_next = false;   // the last event is handled and the next one not asked for
     bool is_finished = false;  // its worker has said how the request ended
+    bool is_over = false;      // the call has ended
   };
 
   void AskForRoute();
@@ -134,7 +136,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   // A worker has failed: goes on elsewhere, or ends.
   void Fail(Source source, absl::Status status);
-  void Migrate(Source source, const absl::Status& status);
+  void Migrate(Source source);
   void FinishBy(const v1::TokenEvent& event, GenerationDelta& delta);
   void End(const absl::Status& status);
   void EndCalls();
@@ -164,6 +166,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   int num_earlier_tokens_ = 0;  // of earlier attempts
   int num_failures_ = 0;        // since the last token
   std::vector<v1::WorkerIncarnation> lost_workers_;
+  absl::Status last_failure_;
   absl::Time give_up_;  // looking for other workers
   std::unique_ptr<Strand::Timer> route_again_;
   int num_open_calls_ = 0;  // of all attempts

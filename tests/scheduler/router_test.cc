@@ -198,7 +198,7 @@ TEST(RouterTest, TakesOutInstancesWhoseHeartbeatsStop) {
   EXPECT_THAT(router.Tick(later), ElementsAre());
   EXPECT_THAT(router.Tick(kStart + absl::Seconds(3)), ElementsAre(InstanceId("p0")));
   EXPECT_EQ(router.Instances().size(), 1u);
-  EXPECT_EQ(RouteName(router), "no prefill worker is registered");
+  EXPECT_EQ(router.CheckServable().message(), "no prefill worker is registered");
 }
 
 TEST(RouterTest, AReplayKeepsItsIdAndCountsOnce) {

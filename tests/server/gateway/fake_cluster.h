@@ -233,7 +233,8 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
       response->set_request_id(route_requests_.size());
       response->set_attempt(1);
     }
-    reactor->Finish(route_status);
+    reactor->Finish(WasLost(*request) ? grpc::Status(grpc::StatusCode::UNAVAILABLE, "no other")
+                                      : route_status);
     return reactor;
   }
 
@@ -273,9 +274,20 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
 
   v1::RouteResponse route;
   grpc::Status route_status = grpc::Status::OK;
+  bool routes_to_lost_workers = false;  // as if they had been started again
   v1::ClusterState cluster;
 
  private:
+  bool WasLost(const v1::RouteRequest& request) const {
+    if (routes_to_lost_workers) return false;
+    for (const v1::WorkerIncarnation& lost : request.avoid()) {
+      if (lost.instance_id() == route.prefill().instance_id() ||
+          lost.instance_id() == route.decode().instance_id()) {
+        return true;
+      }
+    }
+    return false;
+  }
   static void SetTarget(v1::WorkerTarget& target, const std::string& id, const FakeWorker& worker) {
     target.set_instance_id(id);
     target.set_address(worker.address());

@@ -56,6 +56,7 @@ class GatewayFixture : public ::testing::Test {
     options.scheduler = scheduler_.NewChannel();
     if (options.served_model_names.empty()) options.served_model_names = {"m"};
     options.version = "1.2.3";
+    options.replay_timeout = absl::ZeroDuration();
     absl::StatusOr<std::unique_ptr<Gateway>> gateway = Gateway::Create(std::move(options));
     ASSERT_TRUE(gateway.ok()) << gateway.status();
     gateway_ = *std::move(gateway);
@@ -72,12 +73,13 @@ class GatewayFixture : public ::testing::Test {
     std::vector<TokenId> tokens = Ids(text);
     tokens.push_back(kEndOfText);
     prefill_worker_.prefill = [tokens](const v1::PrefillRequest& request, const auto& call) {
-      SendToken(*call, tokens, 0, request.request().sampling().max_tokens());
+      const int index = request.request().generated_size();
+      SendToken(*call, tokens, index, request.request().sampling().max_tokens());
       call->Close();
     };
     decode_worker_.decode = [tokens](const v1::DecodeRequest& request, const auto& call) {
       const int max_tokens = request.request().sampling().max_tokens();
-      const int begin = request.has_prefill() ? 1 : 0;
+      const int begin = request.request().generated_size() + (request.has_prefill() ? 1 : 0);
       for (int i = begin; i < static_cast<int>(tokens.size()) && i < max_tokens; ++i) {
         SendToken(*call, tokens, i, max_tokens);
       }

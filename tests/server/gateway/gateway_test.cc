@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <string>
 #include <thread>
 #include <vector>
@@ -411,6 +412,33 @@ TEST_F(GatewayTest, FailsWhenAStreamEndsTooEarly) {
   const ClientResponse response = Complete({{"prompt", "Hi"}});
   EXPECT_EQ(response.status, 500);
   EXPECT_THAT(response.body, HasSubstr("decode worker decode-0"));
+}
+
+TEST_F(GatewayTest, ReplaysThePromptAndTheTokensSoFarWhenAWorkerIsLost) {
+  AnswerWith("Hello");
+  const FakeWorker::DecodeScript whole = decode_worker_.decode;
+  std::atomic<int> num_calls = 0;
+  decode_worker_.decode = [&, tokens = Ids("Hello")](const auto& request, const auto& call) {
+    if (++num_calls > 1) return whole(request, call);
+    SendToken(*call, tokens, 1, 100);
+    SendToken(*call, tokens, 2, 100);
+    call->Close(grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed"));
+  };
+  scheduler_.routes_to_lost_workers = true;
+  Start();
+  const ClientResponse response = Complete({{"prompt", "Hi"}});
+  EXPECT_EQ(response.json()["choices"][0]["text"], "Hello");
+  EXPECT_EQ(response.Header("x-tandem-path"), "migrated");
+  const std::vector<v1::RouteRequest> routes = scheduler_.route_requests();
+  ASSERT_EQ(routes.size(), 2u);
+  EXPECT_EQ(routes[0].replay_of(), 0u);
+  EXPECT_EQ(routes[1].replay_of(), 1u);
+  EXPECT_EQ(routes[1].attempt(), 2u);
+  EXPECT_EQ(routes[1].num_prompt_tokens(), routes[0].num_prompt_tokens() + 3);
+  ASSERT_EQ(routes[1].avoid_size(), 1);
+  EXPECT_EQ(routes[1].avoid(0).instance_id(), "decode-0");
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("tandem_fallback_total{reason=\"migrated\"} 1"));
+  EXPECT_TRUE(scheduler_.WaitForCompleted(1));
 }
 
 TEST_F(GatewayTest, GoesOnWhenPrefillFailsAfterItsToken) {
