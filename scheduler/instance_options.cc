@@ -19,6 +19,7 @@ absl::Status InstanceOptions::Validate() const {
   RETURN_IF_ERROR(check("max_model_len", max_model_len, 2));
   RETURN_IF_ERROR(check("max_num_seqs", max_num_seqs, 1));
   RETURN_IF_ERROR(check("max_num_batched_tokens", max_num_batched_tokens, max_num_seqs));
+  RETURN_IF_ERROR(check("prefill_batch_tokens", prefill_batch_tokens, 1));
   RETURN_IF_ERROR(check("max_queued_requests", max_queued_requests, 1));
   RETURN_IF_ERROR(check("depth", depth, 1));
   if (lease > absl::ZeroDuration()) return absl::OkStatus();

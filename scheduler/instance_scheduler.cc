@@ -269,7 +269,8 @@ Batch InstanceScheduler::Schedule(absl::Time now) {
     decode_.Schedule(
         options_.depth, [this](Sequence* sequence) { return Grow(sequence); }, &batch);
     prefill_.Schedule(
-        options_.max_num_batched_tokens - batch.NumTokens(),
+        {.max_tokens = options_.max_num_batched_tokens - batch.NumTokens(),
+         .saturating_tokens = options_.prefill_batch_tokens},
         [this](Sequence* sequence) { return Start(sequence); }, &batch);
   }
   ReserveForBegun();

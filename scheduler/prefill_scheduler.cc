@@ -18,24 +18,27 @@ void PrefillScheduler::Remove(Sequence* sequence) {
   }
 }
 
-void PrefillScheduler::Schedule(int budget, absl::FunctionRef<bool(Sequence*)> start,
+void PrefillScheduler::Schedule(const Budget& budget, absl::FunctionRef<bool(Sequence*)> start,
                                 Batch* batch) {
+  int num_tokens = 0;
   bool may_start = true;
   auto next = prefilling_.begin();
-  while (budget > 0) {
+  const int shared = std::min(budget.max_tokens, budget.saturating_tokens);
+  while (num_tokens < (num_tokens == 0 ? budget.max_tokens : shared)) {
+    const int num_left = num_tokens == 0 ? budget.max_tokens : shared - num_tokens;
     while (next != prefilling_.end() && (*next)->in_flight()) ++next;
     Sequence* running = next == prefilling_.end() ? nullptr : *next;
     Sequence* waiting = may_start ? NextWaiting() : nullptr;
     if (running == nullptr && waiting == nullptr) return;
 
     if (waiting == nullptr || (running != nullptr && InOrder()(running, waiting))) {
-      budget -= AddChunk(*running, budget, batch);
+      num_tokens += AddChunk(*running, num_left, batch);
       ++next;
     } else if (start(waiting)) {
       waiting_.erase(waiting);
       waiting->state = SequenceState::kPrefilling;
       prefilling_.insert(waiting);  // stands before `next`, so it is not met again
-      budget -= AddChunk(*waiting, budget, batch);
+      num_tokens += AddChunk(*waiting, num_left, batch);
     } else {
       may_start = false;
     }

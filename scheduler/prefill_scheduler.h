@@ -1,6 +1,7 @@
 // Which prompts are computed next, and how much of each: first come, first served within a priority
 // class, cut into chunks that fit the step's token budget (chunked prefill, Sarathi-Serve, OSDI
-// 2024).
+// 2024), and no more prompts in one step than keep the device busy (L_m, DistServe, OSDI
+// 2024, 4.1).
 #pragma once
 
 #include "absl/functional/function_ref.h"
@@ -18,10 +19,18 @@ class PrefillScheduler {
   // Takes out a sequence that waits or is being prefilled.
   void Remove(Sequence* sequence);
 
-  // Adds chunks of at most `budget` tokens in all. `start` is asked for each waiting sequence whose
+  // What one step may compute.
+  struct Budget {
+    int max_tokens = 0;
+    // So many keep the device busy. The first prompt may have more; what a further one has beyond
+    // would only delay those before it.
+    int saturating_tokens = 0;
+  };
+
+  // Adds chunks within the budget. `start` is asked for each waiting sequence whose
   // turn it is, in order, to give it the blocks of all its tokens; once it says no, only sequences
   // that have started go on.
-  void Schedule(int budget, absl::FunctionRef<bool(Sequence*)> start, Batch* batch);
+  void Schedule(const Budget& budget, absl::FunctionRef<bool(Sequence*)> start, Batch* batch);
 
   // Adds the next chunk of one sequence that has started; returns its tokens, at most `budget`.
   static int AddChunk(const Sequence& sequence, int budget, Batch* batch);

@@ -124,6 +124,7 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   options.advertise_address = config.advertise_address();
   options.scheduler_address = config.scheduler();
   options.max_num_seqs = static_cast<int>(config.max_num_seqs());
+  options.prefill_batch_tokens = static_cast<int>(config.prefill_batch_tokens());
   options.max_queued_requests = static_cast<int>(config.max_queued_requests());
   options.prefix_caching = config.prefix_caching();
   options.kv_lease = absl::Seconds(config.kv_lease());

@@ -45,6 +45,7 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
   add("--max-model-len", config.max_model_len());
   add("--max-num-seqs", config.max_num_seqs());
   add("--max-num-batched-tokens", config.max_num_batched_tokens());
+  add("--prefill-batch-tokens", config.prefill_batch_tokens());
   add("--max-queued-requests", config.max_queued_requests());
   add("--kv-cache-bytes", config.kv_cache_bytes());
   add("--kv-cache-dtype", config.kv_cache_dtype());

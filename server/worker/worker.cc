@@ -45,6 +45,14 @@ bool IsIdle(const v1::WorkerStats& stats) {
          0;
 }
 
+// With how many prompt tokens in a step the device is busy, so that more of them come out later and
+// no faster. Reading the weights takes as long as the products with about 8 rows of them take on a
+// core with AVX2, and with 100 or more where it has AMX (`bench-engine --prompts 16,32,64,128,256`).
+int PrefillBatchTokens(const WorkerOptions& options, Isa isa) {
+  if (options.prefill_batch_tokens > 0) return options.prefill_batch_tokens;
+  return isa == Isa::kAmx ? 256 : 64;
+}
+
 class GrpcWorker : public Worker {
  public:
   static absl::StatusOr<std::unique_ptr<Worker>> Create(const WorkerOptions& options);
@@ -80,6 +88,8 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
                                  .max_model_len = worker->runner_->max_model_len(),
                                  .max_num_seqs = options.max_num_seqs,
                                  .max_num_batched_tokens = options.runner.max_num_batched_tokens,
+                                 .prefill_batch_tokens = PrefillBatchTokens(
+                                     options, worker->runner_->isa()),
                                  .max_queued_requests = options.max_queued_requests,
                                  .prefix_caching = options.prefix_caching,
                                  .depth = worker->runner_->depth(),

@@ -23,6 +23,7 @@ struct WorkerOptions {
   std::string scheduler_address;  // host:port
   RunnerOptions runner;
   int max_num_seqs = 64;
+  int prefill_batch_tokens = 0;  // 0: what suits the instruction set
   int max_queued_requests = 1024;
   bool prefix_caching = true;
   absl::Duration kv_lease = absl::Seconds(10);

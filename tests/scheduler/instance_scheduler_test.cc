@@ -124,6 +124,22 @@ TEST(InstanceSchedulerTest, EndsWithLengthWhereThePoolEnds) {
   EXPECT_EQ(instance.scheduler->Stats().finished_requests, 2);
 }
 
+TEST(InstanceSchedulerTest, TakesNoFurtherPromptIntoAStepThatKeepsTheDeviceBusy) {
+  InstanceOptions options = SmallOptions();
+  options.max_num_batched_tokens = 32;
+  options.prefill_batch_tokens = 10;
+  FakeInstance instance(options);
+  for (uint64_t id : {1, 2, 3, 4}) {
+    ASSERT_TRUE(instance.scheduler->Add(MakeRequest(id, id == 4 ? 30 : 6, 1), kStart).ok());
+  }
+  std::vector<std::vector<int>> steps;
+  while (instance.Step()) {
+    steps.emplace_back();
+    for (const BatchRow& row : instance.last_batch_rows) steps.back().push_back(row.num_tokens);
+  }
+  EXPECT_THAT(steps, ElementsAre(ElementsAre(6, 4), ElementsAre(2, 6, 2), ElementsAre(28)));
+}
+
 TEST(InstanceSchedulerTest, CutsPromptsIntoChunksOfTheBudget) {
   FakeInstance instance(SmallOptions());
   ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 40, 1), kStart).ok());
