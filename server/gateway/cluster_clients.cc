@@ -5,7 +5,6 @@
 
 #include "absl/time/time.h"
 #include "grpc/impl/codegen/grpc_types.h"
-#include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/security/credentials.h"
 #include "grpcpp/support/channel_arguments.h"
@@ -94,6 +93,28 @@ std::shared_ptr<v1::Worker::Stub> WorkerStubs::Get(const std::string& address) {
         grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
   }
   return stub;
+}
+
+void WorkerStubs::Break(const std::string& address) {
+  absl::flat_hash_set<std::shared_ptr<grpc::ClientContext>> calls;
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (const auto found = calls_.find(address); found != calls_.end()) calls = found->second;
+  }
+  for (const std::shared_ptr<grpc::ClientContext>& call : calls) call->TryCancel();
+}
+
+void WorkerStubs::Add(const std::string& address, std::shared_ptr<grpc::ClientContext> call) {
+  const absl::MutexLock lock(&mutex_);
+  calls_[address].insert(std::move(call));
+}
+
+void WorkerStubs::Remove(const std::string& address,
+                         const std::shared_ptr<grpc::ClientContext>& call) {
+  const absl::MutexLock lock(&mutex_);
+  const auto found = calls_.find(address);
+  found->second.erase(call);
+  if (found->second.empty()) calls_.erase(found);
 }
 
 void WorkerStubs::Retain(const absl::flat_hash_set<std::string>& addresses) {

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "grpcpp/client_context.h"
 #include "proto/scheduler.grpc.pb.h"
 #include "proto/worker.grpc.pb.h"
 #include "server/gateway/executor.h"
@@ -76,6 +77,14 @@ class WorkerStubs {
   // Drops the channels to all other addresses; calls that are under way keep theirs.
   void Retain(const absl::flat_hash_set<std::string>& addresses);
 
+  // Ends the calls to `address` that are under way with CANCELLED, as if the worker had died: it is
+  // out of the cluster, although its connections may still be open.
+  void Break(const std::string& address);
+
+  // A call under way, for Break.
+  void Add(const std::string& address, std::shared_ptr<grpc::ClientContext> call);
+  void Remove(const std::string& address, const std::shared_ptr<grpc::ClientContext>& call);
+
   OpenCalls& open_calls() { return open_calls_; }
 
  private:
@@ -83,6 +92,8 @@ class WorkerStubs {
 
   absl::Mutex mutex_;
   absl::flat_hash_map<std::string, std::shared_ptr<v1::Worker::Stub>> stubs_
+      ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<std::string, absl::flat_hash_set<std::shared_ptr<grpc::ClientContext>>> calls_
       ABSL_GUARDED_BY(mutex_);
 };
 

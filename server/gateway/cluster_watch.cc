@@ -67,6 +67,8 @@ void ClusterWatch::Start() {
 }
 
 void ClusterWatch::Open() {
+  // A scheduler that has just started learns only by and by who is there.
+  addresses_.clear();
   const absl::MutexLock lock(&mutex_);
   if (is_stopped_) return;
   stream_ = std::make_shared<Stream>(*this);
@@ -89,6 +91,10 @@ void ClusterWatch::Take(v1::ClusterState state) {
     addresses.insert(instance.registration().address());
   }
   workers_.Retain(addresses);
+  for (const std::string& address : addresses_) {
+    if (!addresses.contains(address)) workers_.Break(address);
+  }
+  addresses_ = std::move(addresses);
   const bool was_servable = view()->was_servable || state.servable();
   Publish(std::make_shared<View>(
       View{.state = std::move(state), .is_connected = true, .was_servable = was_servable}));

@@ -1,4 +1,5 @@
 // The gateway's view of the cluster: the scheduler's Watch stream, opened again whenever it breaks.
+// A worker that leaves the cluster while the stream is open is given up: its calls end.
 #pragma once
 
 #include <functional>
@@ -6,6 +7,7 @@
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "proto/scheduler.pb.h"
@@ -59,6 +61,7 @@ class ClusterWatch {
 
   // Strand only.
   std::unique_ptr<Strand::Timer> reopen_;
+  absl::flat_hash_set<std::string> addresses_;  // of workers, as last told on the open stream
 
   mutable absl::Mutex mutex_;
   std::shared_ptr<Stream> stream_ ABSL_GUARDED_BY(mutex_);  // null: none is open

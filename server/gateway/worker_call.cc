@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "grpcpp/client_context.h"
 #include "server/grpc_status.h"
 
 namespace tandem {
@@ -13,9 +12,11 @@ class ReadingCall final : public WorkerCall,
                           public grpc::ClientReadReactor<v1::TokenEvent>,
                           public std::enable_shared_from_this<ReadingCall<Request>> {
  public:
-  ReadingCall(OpenCalls& open_calls, Request request, std::shared_ptr<Strand> strand,
-              Callbacks callbacks)
-      : entry_(open_calls),
+  ReadingCall(WorkerStubs& workers, std::string address, Request request,
+              std::shared_ptr<Strand> strand, Callbacks callbacks)
+      : entry_(workers.open_calls()),
+        workers_(workers),
+        address_(std::move(address)),
         request_(std::move(request)),
         strand_(std::move(strand)),
         callbacks_(std::move(callbacks)) {}
@@ -24,7 +25,8 @@ class ReadingCall final : public WorkerCall,
   template <typename Open>
   void Start(Open open) {
     self_ = this->shared_from_this();
-    open(&context_, &request_, this);
+    workers_.Add(address_, context_);
+    open(workers_.Get(address_)->async(), context_.get(), &request_, this);
     // Reads are started from the strand, outside gRPC's callbacks: the hold keeps OnDone away until
     // no further one can come.
     AddHold();
@@ -40,7 +42,7 @@ class ReadingCall final : public WorkerCall,
 
   void Cancel() override {
     if (std::exchange(is_cancelled_, true)) return;
-    context_.TryCancel();
+    context_->TryCancel();
     if (!is_reading_) RemoveHold();
   }
 
@@ -50,6 +52,7 @@ class ReadingCall final : public WorkerCall,
   }
 
   void OnDone(const grpc::Status& status) override {
+    workers_.Remove(address_, context_);
     strand_->Post([self = std::move(self_), status = FromGrpc(status)]() mutable {
       // Callbacks own the request's objects, which own this call.
       Callbacks callbacks = std::move(self->callbacks_);
@@ -65,9 +68,12 @@ class ReadingCall final : public WorkerCall,
   }
 
   const OpenCalls::Entry entry_;
+  WorkerStubs& workers_;
+  const std::string address_;
   const Request request_;
   const std::shared_ptr<Strand> strand_;
-  grpc::ClientContext context_;
+  // Shared with `workers_`, which may be about to cancel it.
+  const std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
   std::shared_ptr<ReadingCall> self_;  // until OnDone
   v1::TokenEvent event_;               // gRPC's while a read is under way, else the strand's
 
@@ -85,9 +91,9 @@ std::shared_ptr<WorkerCall> WorkerCall::StartPrefill(WorkerStubs& workers,
                                                      std::shared_ptr<Strand> strand,
                                                      Callbacks callbacks) {
   auto call = std::make_shared<ReadingCall<v1::PrefillRequest>>(
-      workers.open_calls(), std::move(request), std::move(strand), std::move(callbacks));
-  call->Start([&](auto* context, auto* request, auto* reactor) {
-    workers.Get(address)->async()->Prefill(context, request, reactor);
+      workers, address, std::move(request), std::move(strand), std::move(callbacks));
+  call->Start([](auto* worker, auto* context, auto* request, auto* reactor) {
+    worker->Prefill(context, request, reactor);
   });
   return call;
 }
@@ -98,9 +104,9 @@ std::shared_ptr<WorkerCall> WorkerCall::StartDecode(WorkerStubs& workers,
                                                     std::shared_ptr<Strand> strand,
                                                     Callbacks callbacks) {
   auto call = std::make_shared<ReadingCall<v1::DecodeRequest>>(
-      workers.open_calls(), std::move(request), std::move(strand), std::move(callbacks));
-  call->Start([&](auto* context, auto* request, auto* reactor) {
-    workers.Get(address)->async()->Decode(context, request, reactor);
+      workers, address, std::move(request), std::move(strand), std::move(callbacks));
+  call->Start([](auto* worker, auto* context, auto* request, auto* reactor) {
+    worker->Decode(context, request, reactor);
   });
   return call;
 }

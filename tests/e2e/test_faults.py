@@ -77,6 +77,22 @@ def test_a_stream_shows_no_gap_and_no_repetition(server):
         assert fallbacks(other)["migrated"] == 1
 
 
+@pytest.mark.parametrize("role", ["prefill", "decode"])
+def test_a_worker_that_only_pauses_is_replaced_and_what_it_still_sends_dropped(undisturbed, role):
+    with TandemServer("--prefill", "2", "--decode", "2") as other:
+        with concurrent.futures.ThreadPoolExecutor(NUM_REQUESTS) as pool:
+            futures = [pool.submit(answer, other, i) for i in range(NUM_REQUESTS)]
+            time.sleep(0.5)
+            paused = other.workers(role)[0]
+            os.kill(paused, signal.SIGSTOP)
+            try:
+                time.sleep(4)
+            finally:
+                os.kill(paused, signal.SIGCONT)
+            assert [future.result() for future in futures] == undisturbed
+        wait_until(lambda: is_idle(other), "every block is free or cached again")
+
+
 def test_a_worker_that_is_told_to_end_hands_its_streams_on(server):
     """SIGTERM with no time to finish: what is cut goes on at the other decode worker."""
     wanted = {**body(1), "max_tokens": 120}
