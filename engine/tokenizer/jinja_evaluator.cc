@@ -174,6 +174,7 @@ absl::StatusOr<Value> Interpreter::EvaluateCall(const Call& node, const Value* c
         absl::StrCat("'", TypeName(callee), "' object is not callable"));
   }
   // The callee may be replaced while it runs: this reference keeps it.
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
   const std::shared_ptr<Object> object = callee.object();
   return object->Call(runtime_, arguments);
 }

@@ -22,6 +22,8 @@ template <typename... Visitors>
 struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
+template <typename... Visitors>
+Overloaded(Visitors...) -> Overloaded<Visitors...>;  // clang 14 wants it said
 
 // Nested branches copy the symbols; real templates stay below 10^5.
 constexpr size_t kMaxCopiedSymbols = 10'000'000;

@@ -1,5 +1,4 @@
 // tandem gateway | scheduler | worker: one process of a cluster each.
-#include <grpcpp/grpcpp.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -13,6 +12,7 @@
 #include "server/cli/process_options.h"
 #include "server/cli/signals.h"
 #include "server/controller/controller.h"
+#include "server/grpc_channel.h"
 
 namespace tandem {
 namespace {
@@ -45,7 +45,7 @@ absl::Status RunGateway(const Config& config) {
   BlockSignals();
   if (config.scheduler().empty()) return absl::InvalidArgumentError("--scheduler is required");
   ASSIGN_OR_RETURN(GatewayOptions options, MakeGatewayOptions(config));
-  options.scheduler = grpc::CreateChannel(config.scheduler(), grpc::InsecureChannelCredentials());
+  options.scheduler = CreateControlChannel(config.scheduler());
   ASSIGN_OR_RETURN(auto gateway, Gateway::Create(options));
   std::cout << "listening http=" << config.host() << ":" << gateway->http_port()
             << " grpc=" << config.host() << ":" << gateway->grpc_port() << std::endl;

@@ -15,7 +15,7 @@ namespace {
 
 namespace beast = boost::beast;
 namespace http = beast::http;
-using tcp = boost::asio::ip::tcp;
+using Tcp = boost::asio::ip::tcp;
 
 constexpr absl::string_view kScheme = "http://";
 
@@ -69,7 +69,7 @@ http::request<http::string_body> MakeRequest(const SseRequest& request) {
 }
 
 // Reads the body piece by piece as it comes.
-absl::Status ReadBody(tcp::socket& socket, beast::flat_buffer& buffer,
+absl::Status ReadBody(Tcp::socket& socket, beast::flat_buffer& buffer,
                       http::response_parser<http::buffer_body>& parser,
                       const std::function<bool(absl::string_view)>& on_bytes) {
   char piece[8192];
@@ -111,15 +111,15 @@ absl::StatusOr<HttpUrl> ParseHttpUrl(const std::string& text) {
 absl::Status StreamEvents(const SseRequest& request,
                           const std::function<bool(absl::string_view data)>& on_event) {
   boost::asio::io_context io;
-  tcp::socket socket(io);
+  Tcp::socket socket(io);
   boost::system::error_code error;
-  const auto addresses = tcp::resolver(io).resolve(request.url.host, request.url.port, error);
+  const auto addresses = Tcp::resolver(io).resolve(request.url.host, request.url.port, error);
   if (!error) boost::asio::connect(socket, addresses, error);
   const std::string server = absl::StrCat(request.url.host, ":", request.url.port);
   if (error) {
     return absl::UnavailableError(absl::StrCat("cannot reach ", server, ": ", error.message()));
   }
-  socket.set_option(tcp::no_delay(true), error);
+  socket.set_option(Tcp::no_delay(true), error);
   http::write(socket, MakeRequest(request), error);
   if (error) return absl::UnavailableError(absl::StrCat(server, ": ", error.message()));
 

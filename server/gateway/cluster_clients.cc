@@ -4,10 +4,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
-#include "grpc/impl/codegen/grpc_types.h"
-#include "grpcpp/create_channel.h"
-#include "grpcpp/security/credentials.h"
-#include "grpcpp/support/channel_arguments.h"
+#include "server/grpc_channel.h"
 #include "server/grpc_status.h"
 
 namespace tandem {
@@ -19,10 +16,6 @@ constexpr std::chrono::seconds kCompleteTimeout{5};
 
 // Log-probabilities of a long prompt are the largest event: 128k tokens x 20 alternatives x 12 B.
 constexpr int kMaxEventBytes = 64 << 20;
-
-// A worker that died comes back at the same address; gRPC's own backoff grows to two minutes.
-constexpr int kReconnectMs = 100;
-constexpr int kMaxReconnectMs = 1000;
 
 // A unary call and what it needs while it is under way.
 template <typename Request, typename Response>
@@ -86,11 +79,7 @@ std::shared_ptr<v1::Worker::Stub> WorkerStubs::Get(const std::string& address) {
   if (stub == nullptr) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(kMaxEventBytes);
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMs);
-    arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMs);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
-    stub = v1::Worker::NewStub(
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments));
+    stub = v1::Worker::NewStub(CreateControlChannel(address, arguments));
   }
   return stub;
 }

@@ -37,26 +37,28 @@ void Endpoints::AddTo(HttpRouter& router) {
     router.Add(method, path, access, std::move(handler));
   };
   add("POST", "/v1/chat/completions", Access::kNeedsKey,
-      [this](HttpCall call) { Complete(ApiKind::kChat, call); });
+      [this](const HttpCall& call) { Complete(ApiKind::kChat, call); });
   add("POST", "/v1/completions", Access::kNeedsKey,
-      [this](HttpCall call) { Complete(ApiKind::kCompletions, call); });
-  add("GET", "/v1/models", Access::kNeedsKey, [this](HttpCall call) { ListModels(call); });
-  add("GET", "/v1/models/*", Access::kNeedsKey, [this](HttpCall call) { ShowModel(call); });
+      [this](const HttpCall& call) { Complete(ApiKind::kCompletions, call); });
+  add("GET", "/v1/models", Access::kNeedsKey, [this](const HttpCall& call) { ListModels(call); });
+  add("GET", "/v1/models/*", Access::kNeedsKey, [this](const HttpCall& call) { ShowModel(call); });
   add("POST", "/tokenize", Access::kNeedsKey,
-      [this](HttpCall call) { RespondResult(call, Tokenize(call)); });
+      [this](const HttpCall& call) { RespondResult(call, Tokenize(call)); });
   add("POST", "/detokenize", Access::kNeedsKey,
-      [this](HttpCall call) { RespondResult(call, Detokenize(call)); });
+      [this](const HttpCall& call) { RespondResult(call, Detokenize(call)); });
   for (const char* path : {"/health", "/v1/health", "/ready"}) {
-    add("GET", path, Access::kPublic, [this](HttpCall call) { Ready(call); });
+    add("GET", path, Access::kPublic, [this](const HttpCall& call) { Ready(call); });
   }
-  add("GET", "/live", Access::kPublic, [](HttpCall call) { call.RespondJson({{"status", "ok"}}); });
-  add("GET", "/metrics", Access::kPublic, [this](HttpCall call) { ShowMetrics(call); });
-  add("GET", "/version", Access::kPublic, [this](HttpCall call) {
+  add("GET", "/live", Access::kPublic, [](const HttpCall& call) {
+    call.RespondJson({{"status", "ok"}});
+  });
+  add("GET", "/metrics", Access::kPublic, [this](const HttpCall& call) { ShowMetrics(call); });
+  add("GET", "/version", Access::kPublic, [this](const HttpCall& call) {
     call.RespondJson({{"version", parts_.version}});
   });
   for (const char* path :
        {"/v1/embeddings", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens"}) {
-    add("POST", path, Access::kNeedsKey, [path](HttpCall call) {
+    add("POST", path, Access::kNeedsKey, [path](const HttpCall& call) {
       call.RespondError(
           absl::UnimplementedError(absl::StrCat(path, " is not supported by this build.")));
     });

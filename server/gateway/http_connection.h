@@ -19,7 +19,7 @@ namespace tandem {
 // Both on the connection's strand.
 class QueuedExchange : public HttpExchange {
  public:
-  QueuedExchange(std::shared_ptr<AsioStrand> strand, HttpRequest request, bool keep_alive,
+  QueuedExchange(const std::shared_ptr<AsioStrand>& strand, HttpRequest request, bool keep_alive,
                  bool is_http_1_1);
 
   const HttpRequest& request() const override { return request_; }

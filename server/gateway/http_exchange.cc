@@ -34,7 +34,7 @@ absl::string_view FindHeader(const HttpHeaders& headers, absl::string_view name)
   return "";
 }
 
-QueuedExchange::QueuedExchange(std::shared_ptr<AsioStrand> strand, HttpRequest request,
+QueuedExchange::QueuedExchange(const std::shared_ptr<AsioStrand>& strand, HttpRequest request,
                                bool keep_alive, bool is_http_1_1)
     : strand_(strand),
       request_(std::move(request)),

@@ -92,7 +92,7 @@ absl::Status HttpRouter::CheckKey(const HttpRequest& request) const {
                                                 : "The API key is not valid.");
 }
 
-void HttpRouter::Handle(std::shared_ptr<HttpExchange> exchange) const {
+void HttpRouter::Handle(const std::shared_ptr<HttpExchange>& exchange) const {
   HttpCall call{
       .exchange = exchange, .request_id = ChooseRequestId(exchange->request()), .path_tail = ""};
   const HttpRequest& request = exchange->request();

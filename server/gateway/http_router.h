@@ -25,7 +25,7 @@ class HttpRouter {
   void Add(std::string method, std::string path, Access access, Handler handler);
 
   // Runs the handler of the exchange's path, or answers with an error.
-  void Handle(std::shared_ptr<HttpExchange> exchange) const;
+  void Handle(const std::shared_ptr<HttpExchange>& exchange) const;
 
  private:
   struct Route {

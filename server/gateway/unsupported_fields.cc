@@ -82,11 +82,12 @@ void LogUnknownOnce(absl::string_view name) {
   constexpr size_t kMaxNames = 256;
   constexpr size_t kMaxNameLength = 64;
   static absl::Mutex mutex(absl::kConstInit);
-  static auto* const seen = new absl::flat_hash_set<std::string>();
+  static auto* const kSeen = new absl::flat_hash_set<std::string>();
   const absl::MutexLock lock(&mutex);
-  if (seen->size() >= kMaxNames) return;
+  if (kSeen->size() >= kMaxNames) return;
   const std::string shown = absl::CHexEscape(name.substr(0, kMaxNameLength));
-  if (seen->insert(shown).second) LOG(INFO) << "ignoring unknown request field \"" << shown << "\"";
+  if (kSeen->insert(shown).second)
+    LOG(INFO) << "ignoring unknown request field \"" << shown << "\"";
 }
 
 }  // namespace

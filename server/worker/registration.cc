@@ -10,7 +10,7 @@ namespace tandem {
 namespace {
 
 constexpr absl::Duration kRetry = absl::Milliseconds(200);
-constexpr absl::Duration kLongestRetry = absl::Seconds(5);
+constexpr absl::Duration kLongestRetry = absl::Seconds(1);
 constexpr absl::Duration kRegisterTimeout = absl::Seconds(5);
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
+#include "server/grpc_channel.h"
 #include "server/worker/advertised_address.h"
 #include "server/worker/convert.h"
 #include "server/worker/kv_messages.h"
@@ -47,7 +48,8 @@ bool IsIdle(const v1::WorkerStats& stats) {
 
 // With how many prompt tokens in a step the device is busy, so that more of them come out later and
 // no faster. Reading the weights takes as long as the products with about 8 rows of them take on a
-// core with AVX2, and with 100 or more where it has AMX (`bench-engine --prompts 16,32,64,128,256`).
+// core with AVX2, and with 100 or more where it has AMX (`bench-engine --prompts
+// 16,32,64,128,256`).
 int PrefillBatchTokens(const WorkerOptions& options, Isa isa) {
   if (options.prefill_batch_tokens > 0) return options.prefill_batch_tokens;
   return isa == Isa::kAmx ? 256 : 64;
@@ -81,19 +83,18 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
   auto worker = std::make_unique<GrpcWorker>();
   ASSIGN_OR_RETURN(worker->runner_, ModelRunner::Create(options.runner));
   const KvCache& cache = worker->runner_->kv_cache();
-  ASSIGN_OR_RETURN(
-      auto scheduler,
-      InstanceScheduler::Create({.num_blocks = cache.num_blocks(),
-                                 .block_size = cache.layout().block_size,
-                                 .max_model_len = worker->runner_->max_model_len(),
-                                 .max_num_seqs = options.max_num_seqs,
-                                 .max_num_batched_tokens = options.runner.max_num_batched_tokens,
-                                 .prefill_batch_tokens = PrefillBatchTokens(
-                                     options, worker->runner_->isa()),
-                                 .max_queued_requests = options.max_queued_requests,
-                                 .prefix_caching = options.prefix_caching,
-                                 .depth = worker->runner_->depth(),
-                                 .lease = options.kv_lease}));
+  ASSIGN_OR_RETURN(auto scheduler,
+                   InstanceScheduler::Create(
+                       {.num_blocks = cache.num_blocks(),
+                        .block_size = cache.layout().block_size,
+                        .max_model_len = worker->runner_->max_model_len(),
+                        .max_num_seqs = options.max_num_seqs,
+                        .max_num_batched_tokens = options.runner.max_num_batched_tokens,
+                        .prefill_batch_tokens = PrefillBatchTokens(options, worker->runner_->isa()),
+                        .max_queued_requests = options.max_queued_requests,
+                        .prefix_caching = options.prefix_caching,
+                        .depth = worker->runner_->depth(),
+                        .lease = options.kv_lease}));
   worker->loop_ =
       std::make_unique<StepLoop>(std::move(scheduler), worker->runner_.get(),
                                  StepLoop::Options{.health_timeout = options.health_timeout});
@@ -140,9 +141,9 @@ void GrpcWorker::Register(const WorkerOptions& options) {
   *self.mutable_layout() = tandem::ToProto(runner_->kv_cache().layout());
   self.set_blocks_total(runner_->kv_cache().num_blocks());
   self.set_pid(getpid());
-  registration_ = std::make_unique<Registration>(
-      grpc::CreateChannel(options.scheduler_address, grpc::InsecureChannelCredentials()),
-      std::move(self), [this] { return service_->Stats(absl::Now()); });
+  registration_ = std::make_unique<Registration>(CreateControlChannel(options.scheduler_address),
+                                                 std::move(self),
+                                                 [this] { return service_->Stats(absl::Now()); });
 }
 
 bool GrpcWorker::Drain(absl::Duration timeout) {

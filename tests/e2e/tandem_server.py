@@ -11,6 +11,7 @@ import pathlib
 import queue
 import re
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -63,23 +64,22 @@ def run_tandem(*arguments: str, timeout_s: float = 30) -> subprocess.CompletedPr
                           stdin=subprocess.DEVNULL)
 
 
-class TandemServer:
-    """One `tandem serve`; `http` and `grpc` are its host:port once it is entered."""
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
-    def __init__(self, *flags: str, model: str = MODEL):
-        self.command = [str(BINARY), "serve", "--model", model, "--port", "0", "--grpc-port", "0", *flags]
-        self.http = self.grpc = ""
 
-    def __enter__(self) -> "TandemServer":
+class TandemProcess:
+    """One process of the daemon, such as TandemProcess("scheduler", "--grpc-port", "7000")."""
+
+    def __init__(self, command: str, *flags: str):
+        self.command = [str(BINARY), command, *flags]
+
+    def __enter__(self):
         self.log = tempfile.NamedTemporaryFile("w+", prefix="tandem-e2e-", suffix=".log")
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, text=True,
-                                        stdin=subprocess.DEVNULL)
-        try:
-            self._wait_for_addresses()
-        except BaseException:
-            self.process.kill()
-            self.process.wait()
-            raise
+        self.start()
         return self
 
     def __exit__(self, exception_type, *_) -> None:
@@ -87,6 +87,46 @@ class TandemServer:
         if exception_type is not None:
             print(self.log_text())  # pytest shows it beside the failure.
         self.log.close()
+
+    def start(self) -> None:
+        """Starts it, again if it has ended."""
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        stdin=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Asks the process to end; it must do so cleanly."""
+        if self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running {STOP_TIMEOUT_S} s after SIGTERM:\n{self.log_text()}") from None
+        assert status == 0, f"ended with {status} after SIGTERM:\n{self.log_text()}"
+
+    def log_text(self) -> str:
+        return pathlib.Path(self.log.name).read_text()
+
+
+class TandemServer(TandemProcess):
+    """A process with an HTTP port: `serve`, or a `gateway`. `http` and `grpc` are its host:port once it is entered."""
+
+    def __init__(self, *flags: str, command: str = "serve", model: str = MODEL):
+        super().__init__(command, "--model", model, "--port", "0", "--grpc-port", "0", *flags)
+        self.http = self.grpc = ""
+
+    def start(self) -> None:
+        super().start()
+        try:
+            self._wait_for_addresses()
+        except BaseException:
+            self.kill()
+            raise
 
     def _wait_for_addresses(self) -> None:
         lines = queue.Queue()
@@ -110,21 +150,9 @@ class TandemServer:
 
     def stop(self) -> None:
         """Asks the server to end; it must do so cleanly and take its workers along."""
-        if self.process.poll() is not None:
-            return
         workers = self.workers()
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            status = self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise AssertionError(f"still running {STOP_TIMEOUT_S} s after SIGTERM:\n{self.log_text()}") from None
-        assert status == 0, f"ended with {status} after SIGTERM:\n{self.log_text()}"
+        super().stop()
         wait_until(lambda: not any(map(is_alive, workers)), "the workers are gone")
-
-    def log_text(self) -> str:
-        return pathlib.Path(self.log.name).read_text()
 
     def workers(self, role: str = "") -> list[int]:
         """Process ids of the workers, or of those with `role`."""

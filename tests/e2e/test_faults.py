@@ -1,6 +1,7 @@
 """Workers are killed at any stage while requests run: no request fails, and each has the text it would have had."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from tandem_server import TandemServer, wait_until
+from tandem_server import MODEL, TandemProcess, TandemServer, free_port, wait_until
 
 # Prompts of several lengths; sampled with penalties and a seed, so that a replay has to carry the sampler's state on.
 NUM_REQUESTS = 24
@@ -104,3 +105,65 @@ def test_a_worker_that_is_told_to_end_hands_its_streams_on(server):
             os.kill(other.workers("decode")[0], signal.SIGTERM)
             texts = {future.result()["choices"][0]["text"] for future in futures}
         assert texts == {server.post("/v1/completions", wanted)["choices"][0]["text"]}
+
+
+@contextlib.contextmanager
+def cluster(num_gateways: int):
+    """A scheduler, a prefill and a decode worker, and gateways, each a process that can be killed alone."""
+    with contextlib.ExitStack() as stack:
+        port = free_port()
+        address = ["--scheduler", f"127.0.0.1:{port}"]
+        # Gateways first: any order of starts will do.
+        gateways = [stack.enter_context(TandemServer(*address, command="gateway")) for _ in range(num_gateways)]
+        for role in ("decode", "prefill"):
+            stack.enter_context(TandemProcess("worker", "--role", role, "--model", MODEL, *address, "--grpc-port", "0",
+                                              "--threads", "1"))
+        scheduler = stack.enter_context(TandemProcess("scheduler", "--grpc-port", str(port)))
+        for gateway in gateways:
+            wait_until(lambda: gateway.request("GET", "/ready")[0] == 200, "ready", timeout_s=60)
+        yield scheduler, gateways
+
+
+def open_stream(gateway, wanted: dict):
+    connection = gateway.connection()
+    connection.request("POST", "/v1/completions", json.dumps({**wanted, "stream": True}),
+                       {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    assert response.readline().startswith(b"data: {")
+    return connection, response
+
+
+def test_killed_scheduler_leaves_running_streams_alone(server):
+    wanted = {**body(2), "max_tokens": 250}
+    with cluster(num_gateways=1) as (scheduler, (gateway,)):
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            running = pool.submit(gateway.post, "/v1/completions", wanted)
+            wait_until(lambda: gateway.kv_blocks()["running"] > 0, "the request runs")
+            scheduler.kill()
+            # A new one waits for the scheduler, and gets its answer when that is back in time.
+            waiting = pool.submit(gateway.post, "/v1/completions", body(3))
+            time.sleep(1)
+            scheduler.start()
+            assert waiting.result()["choices"][0]["text"] == server.post("/v1/completions", body(3))["choices"][0]["text"]
+            whole = server.post("/v1/completions", wanted)["choices"][0]["text"]
+            assert running.result()["choices"][0]["text"] == whole
+        assert sum(fallbacks(gateway).values()) == 0
+        wait_until(lambda: gateway.request("GET", "/ready")[0] == 200, "ready again")
+        scheduler.kill()
+        status, headers, text = gateway.request("POST", "/v1/completions", json.dumps(body(4)),
+                                                {"Content-Type": "application/json"})
+        assert status == 503 and headers["retry-after"], text
+
+
+def test_killed_gateway_loses_its_own_streams_only(server):
+    wanted = {**body(2), "max_tokens": 250}
+    with cluster(num_gateways=2) as (_, (first, second)):
+        streams = [open_stream(first, wanted) for _ in range(3)]
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            other = pool.submit(second.post, "/v1/completions", wanted)
+            wait_until(lambda: second.kv_blocks()["running"] > 0, "requests run")
+            first.kill()
+            assert other.result()["choices"][0]["text"] == server.post("/v1/completions", wanted)["choices"][0]["text"]
+        wait_until(lambda: is_idle(second), "the blocks of the killed gateway's streams are back")
+        for connection, _ in streams:
+            connection.close()

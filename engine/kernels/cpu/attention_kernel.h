@@ -239,6 +239,7 @@ class AttentionKernel {
     const Range rows = RowsThatSee(tile_begin, kAttentionTile);
     for (int row = rows.begin; row < rows.end; row += kAttentionRowBlock) {
       const int end = Smaller(row + kAttentionRowBlock, rows.end);
+      // NOLINTNEXTLINE(bugprone-branch-clone): the same only for some types and vectors
       if (decode_tiles_) {
         AddBlock<DType::kF32, V::kManyRows, V::kManyVectors>(tile_begin, {row, end});
       } else {

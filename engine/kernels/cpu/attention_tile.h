@@ -67,6 +67,7 @@ void TransposeKeys(const uint8_t* const* keys, int head_dim, uint8_t* out) {
 }
 
 // sums[r][v] += a[r, j] * load(j, v) for j in [begin, end), one after the other.
+// NOLINTNEXTLINE(readability-function-size): a matrix, a range and what becomes of them
 template <typename V, int kRows, int kVectors, typename Load>
 [[gnu::always_inline]] inline void MultiplyAdd(const float* a, int64_t a_stride, int begin, int end,
                                                Load load, typename V::F (&sums)[kRows][kVectors]) {
@@ -99,7 +100,7 @@ void ScoreTile(const float* q, int64_t width, int head_dim, const uint8_t* keys,
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sums[r][v] = V::Zero();
   }
-  const auto load = [=](int d, int v) [[gnu::always_inline]] {
+  const auto load = [=](int d, int v) __attribute__((always_inline)) {
     return LoadSixteen<V, D>(keys + v * width * kGroupStride + d * kColumn);
   };
   MultiplyAdd<V>(q, width, 0, head_dim, load, sums);
@@ -132,7 +133,7 @@ void ValueTile(const ValueTileArgs& args, int64_t column) {
   }
   const uint8_t* const* values = args.values;
   const int64_t offset = column * kKvElementBytes<D>;
-  const auto load = [=](int j, int v) [[gnu::always_inline]] {
+  const auto load = [=](int j, int v) __attribute__((always_inline)) {
     return LoadSixteen<V, D>(values[j] + offset + v * 16 * kKvElementBytes<D>);
   };
   MultiplyAdd<V>(args.weights, kAttentionTile, args.begin, args.end, load, sums);
