@@ -9,15 +9,15 @@
 namespace tandem {
 
 struct InstanceOptions {
-  int num_blocks = 0;                // in the KV pool
-  int block_size = 16;               // tokens
-  int max_model_len = 0;             // prompt and output of one request, in tokens
-  int max_num_seqs = 64;             // sequences prefilled, received or decoded at once
-  int max_num_batched_tokens = 512;  // in one step; at least max_num_seqs
+  int num_blocks = 0;                  // in the KV pool
+  int block_size = 16;                 // tokens
+  int max_model_len = 0;               // prompt and output of one request, in tokens
+  int max_num_seqs = 64;               // sequences prefilled, received or decoded at once
+  int max_num_batched_tokens = 512;    // in one step; at least max_num_seqs
   int prefill_batch_tokens = 1 << 30;  // in one step, behind which no further prompt is taken
-  int max_queued_requests = 1024;    // waiting to be prefilled, or announced and without blocks
-  bool prefix_caching = true;        // blocks of requests that have ended are found by later ones
-  int depth = 1;                     // batches in flight at once; they share no request
+  int max_queued_requests = 1024;      // waiting to be prefilled, or announced and without blocks
+  bool prefix_caching = true;          // blocks of requests that have ended are found by later ones
+  int depth = 1;                       // batches in flight at once; they share no request
   absl::Duration lease = absl::Seconds(30);  // how long a prefilled prompt waits to be pulled
 
   // INVALID_ARGUMENT names the field that makes no sense.

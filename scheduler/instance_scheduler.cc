@@ -56,7 +56,10 @@ absl::Status InstanceScheduler::Accept(Request request, SequenceState state) {
     Finish(earlier->second.get(), FinishReason::kAborted);
   }
   const int limit = options_.LengthLimit(request);
-  auto owned = std::make_unique<Sequence>(std::move(request), next_order_++, limit);
+  const Sequence::Turn turn{
+      .stamp = fair_clock_.Arrive(request.tenant, static_cast<int>(request.prompt.size())),
+      .order = next_order_++};
+  auto owned = std::make_unique<Sequence>(std::move(request), turn, limit);
   Sequence* sequence = owned.get();
   sequences_[sequence->request.id] = std::move(owned);
   if (state == SequenceState::kWaiting) {
@@ -173,7 +176,7 @@ bool InstanceScheduler::Start(Sequence* sequence) {
     event.num_tokens = sequence->num_tokens();
     event.block_table = sequence->block_table;
     event.num_cached_tokens = sequence->num_computed_tokens;
-    CountPrefix(event);
+    CountBegun(*sequence, event);
   }
   return true;
 }
@@ -202,7 +205,8 @@ void InstanceScheduler::PublishBlocks(Sequence* sequence) {
                   sequence->block_table, &sequence->chain);
 }
 
-void InstanceScheduler::CountPrefix(const Event& event) {
+void InstanceScheduler::CountBegun(const Sequence& sequence, const Event& event) {
+  fair_clock_.Begin(sequence.turn.stamp);
   totals_.prefix_queried_tokens += event.num_tokens;
   totals_.prefix_hit_tokens += event.num_cached_tokens;
 }
@@ -220,7 +224,7 @@ void InstanceScheduler::ReserveForBegun() {
     event.num_tokens = begun->num_tokens();
     event.block_table = begun->block_table;
     event.num_cached_tokens = begun->num_shared_blocks * options_.block_size;
-    CountPrefix(event);
+    CountBegun(*begun, event);
   }
 }
 
@@ -360,6 +364,7 @@ void InstanceScheduler::CommitRow(Sequence* sequence, const BatchRow& row, const
 
 void InstanceScheduler::CommitToken(Sequence* sequence, const SampledToken& token, absl::Time now) {
   ++totals_.generated_tokens;
+  fair_clock_.Serve(sequence->request.tenant);
   Event& event = Emit(EventKind::kToken, *sequence);
   event.token = token;
   event.index = sequence->num_output_tokens();

@@ -22,6 +22,7 @@
 #include "scheduler/decode_scheduler.h"
 #include "scheduler/event.h"
 #include "scheduler/expiry_table.h"
+#include "scheduler/fair_clock.h"
 #include "scheduler/handoff_receiver.h"
 #include "scheduler/in_flight.h"
 #include "scheduler/instance_options.h"
@@ -36,7 +37,7 @@ namespace tandem {
 //
 // A request is named by its id and attempt; a call that names another attempt than the one here, or
 // an id that is not here, is stale and has no effect. Blocks are given out strictly in order of
-// (priority, arrival), to prefills and receives alike, so that nobody starves; when a decoding
+// (priority, due, tenant's turn, arrival), to prefills and receives alike; when a decoding
 // sequence needs a block and none is free, the last in this order loses all of its blocks and is
 // computed again later, without any token being sent twice. What is known of its prefix by then, or
 // of any other request's, is not computed again.
@@ -126,7 +127,8 @@ class InstanceScheduler {
   bool TakeBlocks(Sequence* sequence);
   // Full blocks of computed positions can be found by others from now on.
   void PublishBlocks(Sequence* sequence);
-  void CountPrefix(const Event& event);
+  // It has its blocks, as `event` says.
+  void CountBegun(const Sequence& sequence, const Event& event);
   bool Grow(Sequence* sequence);
   void Preempt(Sequence* sequence);
   void ReserveForBegun();
@@ -161,6 +163,7 @@ class InstanceScheduler {
   absl::flat_hash_map<RequestId, std::unique_ptr<Sequence>> sequences_;
   InFlightBatches in_flight_;
   std::vector<Event> events_;
+  FairClock fair_clock_;
   uint64_t next_order_ = 0;
   uint64_t last_step_ = 0;
   SchedulerStats totals_;  // the part that counts since the start

@@ -15,10 +15,10 @@ uint64_t ExtendPrefixKey(uint64_t key, absl::Span<const TokenId> block) {
   return key;
 }
 
-uint64_t PrefixSalt(absl::string_view name) {
-  uint64_t salt = 0;
-  for (char c : name) salt = ExtendPrefixKey(salt, {static_cast<TokenId>(c)});
-  return salt;
+uint64_t HashName(absl::string_view name) {
+  uint64_t hash = 0;
+  for (char c : name) hash = ExtendPrefixKey(hash, {static_cast<TokenId>(c)});
+  return hash;
 }
 
 std::vector<uint64_t> PrefixKeys(uint64_t salt, absl::Span<const TokenId> tokens, int block_size) {

@@ -25,8 +25,8 @@ struct PrefixChain {
   static PrefixChain Root(uint64_t salt) { return {.key = salt}; }
 };
 
-// The salt that a name stands for; 0 for the empty one.
-uint64_t PrefixSalt(absl::string_view name);
+// What a salt's (or a tenant's) name stands for; 0 for the empty one. The same everywhere.
+uint64_t HashName(absl::string_view name);
 
 // The key of a prefix that is `block` longer.
 uint64_t ExtendPrefixKey(uint64_t key, absl::Span<const TokenId> block);

@@ -4,9 +4,9 @@
 
 namespace tandem {
 
-Sequence::Sequence(Request from, uint64_t order, int max_num_tokens)
+Sequence::Sequence(Request from, Turn turn, int max_num_tokens)
     : request(std::move(from)),
-      order(order),
+      turn(turn),
       num_prompt_tokens(static_cast<int>(request.prompt.size())),
       max_num_tokens(max_num_tokens),
       tokens(std::move(request.prompt)) {

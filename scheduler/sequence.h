@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "engine/core/batch.h"
@@ -23,9 +24,14 @@ enum class SequenceState {
 
 // Owned by the InstanceScheduler; the schedulers under it hold pointers in their queues.
 struct Sequence {
-  // `order` is its place in the order of arrival here. It ends when it has `max_num_tokens`
-  // tokens, prompt included.
-  Sequence(Request request, uint64_t order, int max_num_tokens);
+  // Its place among requests that wait.
+  struct Turn {
+    int64_t stamp = 0;   // see FairClock
+    uint64_t order = 0;  // of arrival here
+  };
+
+  // It ends when it has `max_num_tokens` tokens, prompt included.
+  Sequence(Request request, Turn turn, int max_num_tokens);
 
   int num_tokens() const { return static_cast<int>(tokens.size()); }
   int num_output_tokens() const { return num_tokens() - num_prompt_tokens; }
@@ -47,7 +53,7 @@ struct Sequence {
   BatchRow MakeRow(int count) const;
 
   Request request;  // its prompt and generated tokens have moved to `tokens`
-  const uint64_t order;
+  const Turn turn;
   const int num_prompt_tokens;
   const int max_num_tokens;
 
@@ -62,13 +68,15 @@ struct Sequence {
   uint64_t in_flight_step = 0;  // batch that computes with it now; 0: none
 };
 
-// FCFS within a priority class; lower classes first. A preempted sequence keeps its place.
+// Lower priority classes first; in one class what is due first, then by turns of the tenants, then
+// first come, first served. A preempted sequence keeps its place.
 struct InOrder {
-  bool operator()(const Sequence* a, const Sequence* b) const {
-    if (a->request.priority != b->request.priority) {
-      return a->request.priority < b->request.priority;
-    }
-    return a->order < b->order;
+  bool operator()(const Sequence* a, const Sequence* b) const { return Key(*a) < Key(*b); }
+
+ private:
+  static std::tuple<int, absl::Time, int64_t, uint64_t> Key(const Sequence& sequence) {
+    return {sequence.request.priority, sequence.request.due, sequence.turn.stamp,
+            sequence.turn.order};
   }
 };
 using SequenceQueue = std::set<Sequence*, InOrder>;

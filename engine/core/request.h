@@ -19,8 +19,10 @@ struct Request {
       generated;  // tokens of an earlier attempt, replayed before new ones are drawn
   SamplingParams sampling;
   uint64_t cache_salt = 0;                       // prefixes of other salts are never shared
+  uint64_t tenant = 0;                           // tenants of one priority share an instance
   int priority = 0;                              // lower is earlier
   absl::Time arrival;                            // at the gateway
+  absl::Time due = absl::InfiniteFuture();       // the first token is wanted by then
   absl::Time deadline = absl::InfiniteFuture();  // drop when it has not begun by then
   bool hand_off = false;  // prefill worker: keep the prompt's KV for a decode worker to pull
 };

@@ -40,7 +40,9 @@ struct ApiRequest {
   bool ignore_eos = false;
   bool skip_special_tokens = true;
   std::string cache_salt;  // prompts of different ones share nothing; empty is one too
-  int priority = 0;        // lower is earlier
+  std::string tenant;      // who shares fairly with others; empty is one too
+  absl::Duration ttft_target = absl::InfiniteDuration();  // orders requests of one priority
+  int priority = 0;                                       // lower is earlier
 
   bool stream = false;
   bool include_usage = false;           // a last chunk with usage

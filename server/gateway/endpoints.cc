@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
 #include "server/gateway/answer.h"
 #include "server/gateway/chat_messages.h"
+#include "server/gateway/error.h"
 #include "server/gateway/openai_request.h"
 
 namespace tandem {
@@ -26,6 +28,20 @@ Json Field(const Json& body, std::initializer_list<const char*> spellings) {
     if (field != body.end() && !field->is_null()) return *field;
   }
   return nullptr;
+}
+
+// Who asks, and how soon the first token is wanted: the names that llm-d's gateways send.
+absl::Status TakeHeaders(const HttpHeaders& headers, ApiRequest& request) {
+  request.tenant = std::string(FindHeader(headers, "x-llm-d-inference-fairness-id"));
+  constexpr absl::string_view kTtft = "x-llm-d-slo-ttft-ms";
+  const absl::string_view text = FindHeader(headers, kTtft);
+  if (text.empty()) return absl::OkStatus();
+  double ttft_ms = 0;
+  if (!absl::SimpleAtod(text, &ttft_ms) || !(ttft_ms > 0)) {
+    return InvalidField(kTtft, absl::StrCat(kTtft, " must be a positive number, got ", text));
+  }
+  request.ttft_target = absl::Milliseconds(ttft_ms);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -77,6 +93,7 @@ absl::Status Endpoints::TryComplete(ApiKind kind, const HttpCall& call) const {
   ASSIGN_OR_RETURN(ActiveRequests::Place place, parts_.active_requests.Admit());
   const HttpRequest& http = call.request();
   ASSIGN_OR_RETURN(ApiRequest request, ParseOpenAiRequest(kind, http.body));
+  RETURN_IF_ERROR(TakeHeaders(http.headers, request));
   ASSIGN_OR_RETURN(PreparedRequest prepared, PrepareRequest(request, parts_.model,
                                                             {.max_model_len = MaxModelLen(),
                                                              .arrival = http.received,

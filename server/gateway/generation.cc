@@ -121,6 +121,10 @@ v1::EngineRequest Generation::MakeEngineRequest() const {
   *engine_request.mutable_sampling() = ToProto(request_.sampling);
   engine_request.set_priority(request_.priority);
   engine_request.set_cache_salt(request_.cache_salt);
+  engine_request.set_tenant(request_.tenant);
+  if (request_.due != absl::InfiniteFuture()) {
+    engine_request.set_due_unix_us(absl::ToUnixMicros(request_.due));
+  }
   engine_request.set_arrival_unix_us(absl::ToUnixMicros(request_.arrival));
   return engine_request;
 }

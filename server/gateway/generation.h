@@ -44,10 +44,12 @@ struct GenerationRequest {
   std::vector<std::string> stop_strings;
   bool include_stop_str_in_output = false;
   bool skip_special_tokens = true;
-  bool is_prompt_only = false;  // draw one token, since workers must, and drop it
-  uint64_t cache_salt = 0;      // 0: none
-  int priority = 0;             // lower is earlier
-  absl::Time arrival;           // at the gateway
+  bool is_prompt_only = false;              // draw one token, since workers must, and drop it
+  uint64_t cache_salt = 0;                  // 0: none
+  uint64_t tenant = 0;                      // a hash of its name
+  absl::Time due = absl::InfiniteFuture();  // the first token is wanted by then
+  int priority = 0;                         // lower is earlier
+  absl::Time arrival;                       // at the gateway
   std::shared_ptr<const ActiveRequests::Place> place;  // kept until both workers have let go
 };
 

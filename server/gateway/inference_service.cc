@@ -83,6 +83,13 @@ absl::StatusOr<ApiRequest> FromProto(const v1::GenerateRequest& proto) {
   if (proto.has_skip_special_tokens()) request.skip_special_tokens = proto.skip_special_tokens();
   request.priority = proto.priority();
   request.cache_salt = proto.cache_salt();
+  request.tenant = proto.tenant();
+  if (!(proto.ttft_target_ms() >= 0)) {
+    return InvalidField("ttft_target_ms", "ttft_target_ms must not be negative");
+  }
+  if (proto.ttft_target_ms() > 0) {
+    request.ttft_target = absl::Milliseconds(proto.ttft_target_ms());
+  }
   request.stream = true;
   return request;
 }

@@ -110,7 +110,9 @@ absl::StatusOr<GenerationRequest> PrepareSample(const ApiRequest& request, const
   sample.include_stop_str_in_output = request.include_stop_str_in_output;
   sample.skip_special_tokens = request.skip_special_tokens;
   sample.is_prompt_only = request.max_tokens == 0;
-  sample.cache_salt = PrefixSalt(request.cache_salt);
+  sample.cache_salt = HashName(request.cache_salt);
+  sample.tenant = HashName(request.tenant);
+  sample.due = context.arrival + request.ttft_target;
   sample.priority = request.priority;
   sample.arrival = context.arrival;
   return sample;

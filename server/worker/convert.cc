@@ -56,6 +56,8 @@ absl::StatusOr<Request> FromProto(const v1::EngineRequest& message, int vocab_si
   RETURN_IF_ERROR(request.sampling.Validate(vocab_size));
   request.priority = message.priority();
   request.cache_salt = message.cache_salt();
+  request.tenant = message.tenant();
+  if (message.due_unix_us() > 0) request.due = absl::FromUnixMicros(message.due_unix_us());
   request.arrival = absl::FromUnixMicros(message.arrival_unix_us());
   if (message.deadline_unix_us() > 0) {
     request.deadline = absl::FromUnixMicros(message.deadline_unix_us());
