@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/core/ids.h"
+#include "engine/core/prefix_key.h"
 
 namespace tandem {
 
@@ -24,15 +24,6 @@ struct PrefixChain {
   // No blocks. Prefixes of different salts have nothing in common.
   static PrefixChain Root(uint64_t salt) { return {.key = salt}; }
 };
-
-// What a salt's (or a tenant's) name stands for; 0 for the empty one. The same everywhere.
-uint64_t HashName(absl::string_view name);
-
-// The key of a prefix that is `block` longer.
-uint64_t ExtendPrefixKey(uint64_t key, absl::Span<const TokenId> block);
-
-// The keys of all prefixes of full blocks of `tokens`, shortest first.
-std::vector<uint64_t> PrefixKeys(uint64_t salt, absl::Span<const TokenId> tokens, int block_size);
 
 // An index of blocks by prefix (hash chains, vLLM's automatic prefix caching), and the order in
 // which the unused ones are given up. What a block is used for is the BlockManager's business.

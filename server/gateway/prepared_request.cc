@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "engine/core/prefix_key.h"
 #include "engine/core/status_macros.h"
-#include "scheduler/prefix_cache.h"
 #include "server/gateway/error.h"
 
 namespace tandem {

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "engine/core/prefix_key.h"
 #include "tests/server/gateway/gateway_fixture.h"
 
 namespace tandem::testing {
@@ -412,6 +413,34 @@ TEST_F(GatewayTest, FailsWhenAStreamEndsTooEarly) {
   const ClientResponse response = Complete({{"prompt", "Hi"}});
   EXPECT_EQ(response.status, 500);
   EXPECT_THAT(response.body, HasSubstr("decode worker decode-0"));
+}
+
+TEST_F(GatewayTest, TellsWorkersWhoAsksAndHowSoonTheFirstTokenIsWanted) {
+  AnswerWith("Hello");
+  v1::EngineRequest seen;
+  const FakeWorker::PrefillScript whole = prefill_worker_.prefill;
+  prefill_worker_.prefill = [&](const v1::PrefillRequest& request, const auto& call) {
+    seen = request.request();
+    whole(request, call);
+  };
+  Start();
+  const Json body = {{"prompt", "Hi"}, {"cache_salt", "s"}};
+  const char kTenant[] = "x-llm-d-inference-fairness-id: team-a\r\n";
+  EXPECT_EQ(
+      Post("/v1/completions", body, absl::StrCat(kTenant, "x-llm-d-slo-ttft-ms: 250.5\r\n")).status,
+      200);
+  EXPECT_EQ(seen.tenant(), HashName("team-a"));
+  EXPECT_EQ(seen.cache_salt(), HashName("s"));
+  EXPECT_EQ(seen.due_unix_us() - seen.arrival_unix_us(), 250500);
+  EXPECT_EQ(Post("/v1/completions", {{"prompt", "Hi"}}).status, 200);
+  EXPECT_EQ(seen.tenant(), 0u);
+  EXPECT_EQ(seen.due_unix_us(), 0);
+  for (const char* bad : {"soon", "-1", "0", "nan"}) {
+    const ClientResponse response =
+        Post("/v1/completions", body, absl::StrCat("x-llm-d-slo-ttft-ms: ", bad, "\r\n"));
+    EXPECT_EQ(response.status, 400) << bad;
+    EXPECT_EQ(response.json()["error"]["param"], "x-llm-d-slo-ttft-ms");
+  }
 }
 
 TEST_F(GatewayTest, ReplaysThePromptAndTheTokensSoFarWhenAWorkerIsLost) {
