@@ -67,8 +67,8 @@ void TransposeKeys(const uint8_t* const* keys, int head_dim, uint8_t* out) {
 }
 
 // sums[r][v] += a[r, j] * load(j, v) for j in [begin, end), one after the other.
-// NOLINTNEXTLINE(readability-function-size): a matrix, a range and what becomes of them
 template <typename V, int kRows, int kVectors, typename Load>
+// NOLINTNEXTLINE(readability-function-size): a matrix, a range and what becomes of them
 [[gnu::always_inline]] inline void MultiplyAdd(const float* a, int64_t a_stride, int begin, int end,
                                                Load load, typename V::F (&sums)[kRows][kVectors]) {
   for (int j = begin; j < end; ++j) {

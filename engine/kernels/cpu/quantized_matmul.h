@@ -258,9 +258,9 @@ void QuantizedTile(const QuantizedMatMulArgs& args, int64_t row, const Blocks& b
   using F = typename V::F;
   using I = typename V::I;
   constexpr bool kWide = kIsWide<V, kPlanes>;
-  constexpr int kXBytes = kWide ? 2 : 1;             // of an activation
-  constexpr int kSumsPerRow = kWide ? 1 : kPlanes;   // of the upper plane, then of the lower one
-  constexpr int kRegisters = kFormat.sub_block / 4;  // of quants that share a scale
+  constexpr int kXBytes = kWide ? 2 : 1;                       // of an activation
+  constexpr int kSumsPerRow = kPlanes == 2 && !kWide ? 2 : 1;  // of the upper plane, of the lower
+  constexpr int kRegisters = kFormat.sub_block / 4;            // of quants that share a scale
   F totals[kX];
 #pragma GCC unroll 8
   for (int i = 0; i < kX; ++i) {
