@@ -23,11 +23,13 @@ class FairClock {
   // An output token was drawn, which costs more of a device than a token of a prompt.
   void Serve(uint64_t tenant);
 
-  // Tenants that are remembered: those ahead of the requests that begin.
+  // Tenants that are remembered, a bounded number: clients choose their names.
   int num_tenants() const { return static_cast<int>(served_.size()); }
 
  private:
-  int64_t now_ = 0;  // the largest stamp that has begun
+  void Forget();
+
+  int64_t now_ = 0;  // the largest stamp that has begun, or more, to forget by
   absl::flat_hash_map<uint64_t, int64_t> served_;
 };
 
