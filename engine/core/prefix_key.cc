@@ -15,7 +15,7 @@ uint64_t ExtendPrefixKey(uint64_t key, absl::Span<const TokenId> block) {
 
 uint64_t HashName(absl::string_view name) {
   uint64_t hash = 0;
-  for (char c : name) hash = ExtendPrefixKey(hash, {static_cast<TokenId>(c)});
+  for (unsigned char c : name) hash = ExtendPrefixKey(hash, {TokenId{c}});
   return hash;
 }
 
