@@ -10,6 +10,9 @@
 namespace tandem {
 namespace {
 
+// After a restart, the time that the cluster's workers have to register again.
+constexpr absl::Duration kRegistrationTime = absl::Seconds(3);
+
 grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const grpc::Status& status) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(status);
@@ -96,7 +99,7 @@ class WatchCall : public grpc::ServerWriteReactor<v1::ClusterState> {
 };
 
 SchedulerService::SchedulerService(Cluster* cluster, absl::Duration heartbeat)
-    : cluster_(cluster), heartbeat_(heartbeat) {}
+    : cluster_(cluster), heartbeat_(heartbeat), started_(absl::Now()) {}
 
 grpc::ServerUnaryReactor* SchedulerService::Register(grpc::CallbackServerContext* context,
                                                      const v1::RegisterRequest* request,
@@ -114,7 +117,15 @@ grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::HeartbeatResponse>* SchedulerS
 grpc::ServerUnaryReactor* SchedulerService::Route(grpc::CallbackServerContext* context,
                                                   const v1::RouteRequest* request,
                                                   v1::RouteResponse* response) {
-  const absl::StatusOr<v1::RouteResponse> decision = cluster_->Route(*request, absl::Now());
+  const absl::Time now = absl::Now();
+  const absl::StatusOr<v1::RouteResponse> decision = cluster_->Route(*request, now);
+  const bool lacks_workers =
+      decision.ok() ? !decision->fallback().empty() : absl::IsUnavailable(decision.status());
+  if (lacks_workers && now < started_ + kRegistrationTime) {
+    if (decision.ok()) cluster_->Complete(decision->request_id());
+    return Answer(context, grpc::Status(grpc::StatusCode::ABORTED,
+                                        "the scheduler has just started; ask again"));
+  }
   if (decision.ok()) *response = *decision;
   return Answer(context, ToGrpc(decision.status()));
 }

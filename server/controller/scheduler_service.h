@@ -41,6 +41,7 @@ class SchedulerService : public v1::Scheduler::CallbackService {
 
   Cluster* const cluster_;
   const absl::Duration heartbeat_;
+  const absl::Time started_;
 
   absl::Mutex mutex_;
   absl::flat_hash_set<WatchCall*> watchers_ ABSL_GUARDED_BY(mutex_);

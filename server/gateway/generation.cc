@@ -61,6 +61,7 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
   is_routing_ = false;
   if (!route.ok()) {
     if (listener_ == nullptr) return CompleteIfLeft();
+    if (absl::IsAborted(route.status())) return AskForRouteIn(kRouteRetryDelay);
     const absl::Status status = ToRouteStatus(route.status());
     const bool may_wait = attempt_ > 0 && absl::IsUnavailable(status);
     if (may_wait && absl::Now() < give_up_) return AskForRouteIn(kRouteRetryDelay);
