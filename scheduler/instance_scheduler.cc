@@ -134,6 +134,13 @@ void InstanceScheduler::Fence(RequestId id, uint32_t attempt, absl::Time now) {
   ReserveForBegun();
 }
 
+void InstanceScheduler::SetLease(RequestId id, uint32_t attempt, absl::Time end) {
+  Sequence* sequence = Find(id, attempt);
+  if (sequence == nullptr || !sequence->request.hand_off) return;
+  sequence->lease_end = end;
+  if (sequence->state == SequenceState::kLeased) leases_.Set(id, end);
+}
+
 void InstanceScheduler::Release(RequestId id, uint32_t attempt, absl::Time now) {
   Sequence* sequence = Find(id, attempt);
   if (sequence == nullptr || sequence->state != SequenceState::kLeased) return;
@@ -391,7 +398,7 @@ void InstanceScheduler::Lease(Sequence* sequence, absl::Time now) {
     sequence->block_table.clear();
     return FailSequence(sequence, status);
   }
-  leases_.Set(sequence->request.id, now + options_.lease);
+  leases_.Set(sequence->request.id, sequence->lease_end.value_or(now + options_.lease));
 }
 
 void InstanceScheduler::Tick(absl::Time now) {

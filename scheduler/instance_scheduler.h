@@ -74,7 +74,10 @@ class InstanceScheduler {
   // No write into this attempt's quarantined blocks is in flight any more: frees them.
   void Fence(RequestId id, uint32_t attempt, absl::Time now);
 
-  // --- Handoff, prefill worker. The lease runs from the first token on.
+  // --- Handoff, prefill worker. The lease on a prompt's KV begins with the first token.
+
+  // It ends at `end`, not when it would have.
+  void SetLease(RequestId id, uint32_t attempt, absl::Time end);
 
   // The decode worker has all KV: kHandedOff.
   void Release(RequestId id, uint32_t attempt, absl::Time now);

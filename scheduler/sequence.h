@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <vector>
@@ -60,12 +61,13 @@ struct Sequence {
   SequenceState state = SequenceState::kWaiting;
   std::vector<TokenId> tokens;  // prompt, then output
   std::vector<BlockId> block_table;
-  PrefixChain chain;            // of its blocks whose content is known
-  int num_shared_blocks = 0;    // the first of block_table, which others may use as well
-  int num_computed_tokens = 0;  // positions whose KV is stored
-  int next_prompt_logprob = 0;  // first prompt position whose logprob was not sent
-  bool begun = false;           // kBegun was sent
-  uint64_t in_flight_step = 0;  // batch that computes with it now; 0: none
+  PrefixChain chain;                    // of its blocks whose content is known
+  int num_shared_blocks = 0;            // the first of block_table, which others may use as well
+  int num_computed_tokens = 0;          // positions whose KV is stored
+  int next_prompt_logprob = 0;          // first prompt position whose logprob was not sent
+  bool begun = false;                   // kBegun was sent
+  std::optional<absl::Time> lease_end;  // absent: the usual time after the lease's beginning
+  uint64_t in_flight_step = 0;          // batch that computes with it now; 0: none
 };
 
 // Lower priority classes first; in one class what is due first, then by turns of the tenants, then

@@ -103,6 +103,12 @@ absl::Status Cluster::Heartbeat(const v1::HeartbeatRequest& beat, absl::Time now
   *state.mutable_stats() = beat.stats();
   state.set_healthy(beat.stats().healthy());
   state.set_draining(beat.draining());
+  if (beat.role() != v1::ROLE_UNSPECIFIED && beat.role() != state.registration().role()) {
+    RETURN_IF_ERROR(ToRole(beat.role()).status());
+    LOG(INFO) << "instance=" << beat.instance_id() << " is " << v1::Role_Name(beat.role())
+              << " from now on";
+    state.mutable_registration()->set_role(beat.role());
+  }
   ASSIGN_OR_RETURN(const InstanceView view, ToView(state));
   router_.Update(view, now);
   return absl::OkStatus();

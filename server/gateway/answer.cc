@@ -90,6 +90,10 @@ Usage Answer::usage() const { return SumUsage(parts_.prepared, parts_.request.n,
 HttpHeaders Answer::ResponseHeaders() const {
   HttpHeaders headers = {{"X-Request-Id", call().request_id}};
   if (!path_.empty()) headers.emplace_back("x-tandem-path", path_);
+  const GenerationSummary& first = summaries_.front();
+  if (request().wants_timing && !first.first_token_stages.empty()) {
+    headers.emplace_back("x-tandem-timing", ToHeaderValue(first.first_token_stages));
+  }
   return headers;
 }
 
@@ -107,7 +111,7 @@ void CollectedAnswer::OnDelta(int sample, GenerationDelta delta) {
 void CollectedAnswer::Complete() {
   for (size_t i = 0; i < choices_.size(); ++i) choices_[i].summary = summaries_[i];
   Json body = response().Whole(choices_, usage());
-  body["tandem"] = TandemJson(summaries_);
+  body["tandem"] = TandemJson(summaries_, request().wants_timing);
   exchange().Respond({.headers = ResponseHeaders(), .body = DumpJson(body)});
 }
 

@@ -49,7 +49,7 @@ class Answer : public GenerationGroupListener, public std::enable_shared_from_th
   OpenAiResponse& response() { return response_; }
   GenerationGroup* group() { return group_.get(); }
   Usage usage() const;
-  // X-Request-Id and x-tandem-path.
+  // X-Request-Id, x-tandem-path and, if it was asked for and is known, x-tandem-timing.
   HttpHeaders ResponseHeaders() const;
 
   std::vector<GenerationSummary> summaries_;  // by sample; counts are kept current by streams

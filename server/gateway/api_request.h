@@ -48,6 +48,7 @@ struct ApiRequest {
   bool include_usage = false;           // a last chunk with usage
   bool continuous_usage_stats = false;  // usage in every chunk
   bool return_token_ids = false;
+  bool wants_timing = false;  // the stages of the first tokens
 
   // The value is "messages" or "prompt": what errors about the prompt name.
   absl::string_view prompt_field() const { return kind == ApiKind::kChat ? "messages" : "prompt"; }

@@ -13,6 +13,7 @@ namespace {
 // A decision takes microseconds; past this the scheduler is gone or stuck.
 constexpr std::chrono::seconds kRouteTimeout{5};
 constexpr std::chrono::seconds kCompleteTimeout{5};
+constexpr std::chrono::seconds kSetRoleTimeout{5};
 
 // Log-probabilities of a long prompt are the largest event: 128k tokens x 20 alternatives x 12 B.
 constexpr int kMaxEventBytes = 64 << 20;
@@ -82,6 +83,19 @@ std::shared_ptr<v1::Worker::Stub> WorkerStubs::Get(const std::string& address) {
     stub = v1::Worker::NewStub(CreateControlChannel(address, arguments));
   }
   return stub;
+}
+
+void WorkerStubs::SetRole(const std::string& address, const v1::SetRoleRequest& request,
+                          const std::shared_ptr<Strand>& strand, OnDone on_done) {
+  auto call = std::make_shared<UnaryCall<v1::SetRoleRequest, v1::SetRoleResponse>>(open_calls_);
+  call->request = request;
+  call->context.set_deadline(std::chrono::system_clock::now() + kSetRoleTimeout);
+  auto callback = std::make_shared<OnDone>(std::move(on_done));
+  Get(address)->async()->SetRole(
+      &call->context, &call->request, &call->response,
+      [call, strand, callback](const grpc::Status& status) {
+        strand->Post([callback, status = FromGrpc(status)] { (*callback)(status); });
+      });
 }
 
 void WorkerStubs::Break(const std::string& address) {

@@ -70,12 +70,18 @@ class SchedulerClient {
 // One channel per worker address. Thread-safe.
 class WorkerStubs {
  public:
+  using OnDone = absl::AnyInvocable<void(absl::Status)>;
+
   explicit WorkerStubs(OpenCalls& open_calls) : open_calls_(open_calls) {}
 
   std::shared_ptr<v1::Worker::Stub> Get(const std::string& address);
 
   // Drops the channels to all other addresses; calls that are under way keep theirs.
   void Retain(const absl::flat_hash_set<std::string>& addresses);
+
+  // Gives a worker another role; `on_done` runs once, on `strand`.
+  void SetRole(const std::string& address, const v1::SetRoleRequest& request,
+               const std::shared_ptr<Strand>& strand, OnDone on_done);
 
   // Ends the calls to `address` that are under way with CANCELLED, as if the worker had died: it is
   // out of the cluster, although its connections may still be open.

@@ -30,8 +30,14 @@ Json Field(const Json& body, std::initializer_list<const char*> spellings) {
   return nullptr;
 }
 
-// Who asks, and how soon the first token is wanted: the names that llm-d's gateways send.
+// Who asks, and how soon the first token is wanted (the names that llm-d's gateways send), and
+// whether the answer is to tell where its time went.
 absl::Status TakeHeaders(const HttpHeaders& headers, ApiRequest& request) {
+  constexpr absl::string_view kTiming = "x-tandem-timing";
+  const absl::string_view timing = FindHeader(headers, kTiming);
+  if (!timing.empty() && !absl::SimpleAtob(timing, &request.wants_timing)) {
+    return InvalidField(kTiming, absl::StrCat(kTiming, " must be true or false, got ", timing));
+  }
   request.tenant = std::string(FindHeader(headers, "x-llm-d-inference-fairness-id"));
   constexpr absl::string_view kTtft = "x-llm-d-slo-ttft-ms";
   const absl::string_view text = FindHeader(headers, kTtft);

@@ -14,6 +14,7 @@
 #include "grpcpp/server_builder.h"
 #include "server/gateway/active_requests.h"
 #include "server/gateway/cluster_clients.h"
+#include "server/gateway/cluster_endpoints.h"
 #include "server/gateway/cluster_watch.h"
 #include "server/gateway/endpoints.h"
 #include "server/gateway/error.h"
@@ -66,6 +67,7 @@ struct Gateway::Parts {
                    .metrics = metrics,
                    .services = services,
                    .version = options.version}),
+        cluster_endpoints(cluster, workers),
         router(options.api_keys),
         inference({.model = model,
                    .cluster = cluster,
@@ -91,6 +93,7 @@ struct Gateway::Parts {
   ClusterWatch cluster;
   const GenerationServices services;
   Endpoints endpoints;
+  ClusterEndpoints cluster_endpoints;
   HttpRouter router;
   InferenceService inference;
   std::unique_ptr<HttpServer> http_server;
@@ -101,6 +104,7 @@ struct Gateway::Parts {
 
 absl::Status Gateway::Parts::Listen() {
   endpoints.AddTo(router);
+  cluster_endpoints.AddTo(router);
   // Until the event loop runs, connections wait in their backlog. gRPC has threads of its own, so
   // it comes last: no call of it is left behind when the other port is taken.
   RETURN_IF_ERROR(ListenHttp());

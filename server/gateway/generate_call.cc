@@ -35,6 +35,12 @@ v1::PromptLogprob ToProto(const PromptLogprob& logprob) {
   return proto;
 }
 
+void FillStages(const Stages& stages, google::protobuf::Map<std::string, double>& proto) {
+  for (const Stage& stage : stages) {
+    proto[std::string(stage.name)] = absl::ToDoubleMilliseconds(stage.time);
+  }
+}
+
 }  // namespace
 
 GenerateCall::GenerateCall(const Parts& parts, v1::GenerateRequest request)
@@ -115,6 +121,8 @@ void GenerateCall::OnSampleEnd(int sample, const GenerationSummary& summary, boo
   usage.set_ttft_ms(absl::ToDoubleMilliseconds(summary.ttft));
   usage.set_tpot_ms(absl::ToDoubleMilliseconds(summary.tpot));
   usage.set_path(summary.path);
+  FillStages(summary.first_token_stages, *usage.mutable_first_token_stages_ms());
+  FillStages(summary.second_token_stages, *usage.mutable_second_token_stages_ms());
   WriteOn();
 }
 

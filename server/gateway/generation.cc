@@ -31,11 +31,15 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       output_(services.tokenizer,
               {.stop_strings = request_.stop_strings,
                .include_stop_str_in_output = request_.include_stop_str_in_output,
-               .skip_special_tokens = request_.skip_special_tokens}) {}
+               .skip_special_tokens = request_.skip_special_tokens}),
+      stage_timer_(request_.arrival) {}
 
 Generation::~Generation() = default;
 
-void Generation::Start() { AskForRoute(); }
+void Generation::Start() {
+  stage_timer_.AskForRoute(absl::Now());
+  AskForRoute();
+}
 
 void Generation::AskForRoute() {
   v1::RouteRequest route;
@@ -89,6 +93,7 @@ void Generation::OpenCalls() {
     summary_.path = has_prefill && needs_decode ? "disaggregated" : "local";
   }
   listener_->OnRoute(sample_, summary_.path);
+  stage_timer_.OpenCalls(absl::Now());
   num_open_calls_ += (has_prefill ? 1 : 0) + (needs_decode ? 1 : 0);
   if (has_prefill) {
     v1::PrefillRequest prefill;
@@ -166,13 +171,18 @@ void Generation::OnEvent(Source source, v1::TokenEvent event) {
 }
 
 void Generation::Handle(Source source, const v1::TokenEvent& event) {
+  const absl::Time arrived = absl::Now();
+  const bool has_shown_token = summary_.num_completion_tokens > 0;
   if (event.finish_reason() != v1::FINISH_REASON_UNSPECIFIED) leg(source).is_finished = true;
   TakeStats(source, event);
   GenerationDelta delta;
   TakeTokens(event, delta);
   FinishBy(event, delta);
   if (request_.is_prompt_only) DropOutput(delta);
-  if (!delta.tokens.empty()) CountLatency(static_cast<int>(delta.tokens.size()));
+  if (!delta.tokens.empty()) {
+    CountLatency(event, static_cast<int>(delta.tokens.size()), arrived);
+    if (!has_shown_token) delta.first_token_stages = summary_.first_token_stages;
+  }
   // The listener may let go of itself while it handles the end.
   const std::shared_ptr<GenerationListener> listener = listener_;
   if (!delta.tokens.empty() || !delta.prompt_logprobs.empty() || !delta.text.empty()) {
@@ -261,13 +271,20 @@ void Generation::DropOutput(GenerationDelta& delta) {
   summary_.num_completion_tokens = 0;
 }
 
-void Generation::CountLatency(int num_tokens) {
+void Generation::CountLatency(const v1::TokenEvent& event, int num_tokens, absl::Time arrived) {
   const absl::Time now = absl::Now();
   if (summary_.num_completion_tokens == num_tokens) {
     first_token_time_ = now;
     summary_.ttft = now - request_.arrival;
-    services_.metrics.ObserveFirstToken(summary_.ttft);
+    stage_timer_.TakeFirstToken(event.times(), arrived, now);
+    summary_.first_token_stages = stage_timer_.first_token();
+    services_.metrics.ObserveFirstToken(summary_.ttft, summary_.first_token_stages);
   } else {
+    if (summary_.num_completion_tokens == num_tokens + 1) {
+      stage_timer_.TakeSecondToken(event.times(), now);
+      summary_.second_token_stages = stage_timer_.second_token();
+      services_.metrics.ObserveSecondToken(summary_.second_token_stages);
+    }
     services_.metrics.ObserveInterTokenGap(now - last_token_time_);
     summary_.tpot = (now - first_token_time_) / (summary_.num_completion_tokens - 1);
   }
@@ -327,7 +344,9 @@ void Generation::Migrate(Source source) {
   }
   ++attempt_;
   num_earlier_tokens_ = summary_.num_completion_tokens;
-  give_up_ = absl::Now() + services_.replay_timeout;
+  const absl::Time now = absl::Now();
+  give_up_ = now + services_.replay_timeout;
+  stage_timer_.AskForRoute(now);
   // At once the first time; a worker that fails again and again is not asked in a tight loop.
   AskForRouteIn(kRouteRetryDelay * (num_failures_ - 1));
 }

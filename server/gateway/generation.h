@@ -19,6 +19,7 @@
 #include "server/gateway/active_requests.h"
 #include "server/gateway/executor.h"
 #include "server/gateway/output_text.h"
+#include "server/gateway/stage_timer.h"
 #include "server/gateway/worker_call.h"
 
 namespace tandem {
@@ -58,6 +59,7 @@ struct GenerationDelta {
   std::string text;                  // never cut inside a UTF-8 sequence; may be empty
   std::vector<SampledToken> tokens;  // a stop token included
   std::vector<PromptLogprob> prompt_logprobs;
+  Stages first_token_stages;  // with the first token
 };
 
 // How a sample ended, and what it cost.
@@ -67,11 +69,13 @@ struct GenerationSummary {
   std::optional<TokenId> stop_token;                 // one that the client named
 
   int num_completion_tokens = 0;
-  int num_cached_tokens = 0;  // of the prompt
-  int64_t kv_bytes = 0;       // crossed between the workers
-  absl::Duration ttft;        // arrival -> first token here
-  absl::Duration tpot;        // mean gap between the tokens after the first; zero for one token
-  std::string path;           // disaggregated | local | recomputed | migrated
+  int num_cached_tokens = 0;   // of the prompt
+  int64_t kv_bytes = 0;        // crossed between the workers
+  absl::Duration ttft;         // arrival -> first token here
+  absl::Duration tpot;         // mean gap between the tokens after the first; zero for one token
+  Stages first_token_stages;   // of ttft; empty: not known
+  Stages second_token_stages;  // of the gap between the first two tokens; empty: not known
+  std::string path;            // disaggregated | local | recomputed | migrated
   std::string prefill_instance;
   std::string decode_instance;
 };
@@ -133,7 +137,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void TakeStats(Source source, const v1::TokenEvent& event);
   void TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta);
   void DropOutput(GenerationDelta& delta);
-  void CountLatency(int num_tokens);
+  void CountLatency(const v1::TokenEvent& event, int num_tokens, absl::Time arrived);
   void ReadOn(Source source);
 
   // A worker has failed: goes on elsewhere, or ends.
@@ -178,6 +182,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   OutputText output_;
   std::vector<uint32_t> tokens_;  // all that were drawn, for a replay
   int next_prompt_logprob_ = 0;
+  StageTimer stage_timer_;
   GenerationSummary summary_;
   absl::Time first_token_time_;
   absl::Time last_token_time_;

@@ -37,6 +37,20 @@ Histogram& MakeHistogram(prometheus::Registry& registry, const char* name, const
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry).Add({}, buckets);
 }
 
+const Histogram::BucketBoundaries& StageBuckets() {
+  static const auto* const kBuckets =
+      new Histogram::BucketBoundaries{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+                                      0.05,   0.1,     0.25,   0.5,   1,      2.5,   5,    10};
+  return *kBuckets;
+}
+
+void ObserveStages(prometheus::Family<Histogram>& family, const Stages& stages) {
+  for (const Stage& stage : stages) {
+    family.Add({{"stage", std::string(stage.name)}}, StageBuckets())
+        .Observe(absl::ToDoubleSeconds(stage.time));
+  }
+}
+
 prometheus::Family<prometheus::Counter>& MakeCounters(prometheus::Registry& registry,
                                                       const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -48,6 +62,15 @@ Metrics::Metrics()
     : time_to_first_token_(MakeHistogram(registry_, "tandem_time_to_first_token_seconds",
                                          "Arrival of a request to its first token.",
                                          FirstTokenBuckets())),
+      first_token_stages_(prometheus::BuildHistogram()
+                              .Name("tandem_ttft_stage_seconds")
+                              .Help("What the time to first token is made of, stage by stage.")
+                              .Register(registry_)),
+      second_token_stages_(
+          prometheus::BuildHistogram()
+              .Name("tandem_second_token_stage_seconds")
+              .Help("What the time from first to second token is made of, stage by stage.")
+              .Register(registry_)),
       inter_token_latency_(MakeHistogram(registry_, "tandem_inter_token_latency_seconds",
                                          "Gaps between successive tokens of a sample.",
                                          TokenBuckets())),
@@ -83,8 +106,13 @@ Metrics::Metrics()
   }
 }
 
-void Metrics::ObserveFirstToken(absl::Duration ttft) {
+void Metrics::ObserveFirstToken(absl::Duration ttft, const Stages& stages) {
   time_to_first_token_.Observe(absl::ToDoubleSeconds(ttft));
+  ObserveStages(first_token_stages_, stages);
+}
+
+void Metrics::ObserveSecondToken(const Stages& stages) {
+  ObserveStages(second_token_stages_, stages);
 }
 
 void Metrics::ObserveInterTokenGap(absl::Duration gap) {

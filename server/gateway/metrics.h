@@ -15,6 +15,7 @@
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
 #include "proto/scheduler.pb.h"
+#include "server/gateway/stage_timer.h"
 
 namespace tandem {
 
@@ -23,7 +24,9 @@ class Metrics {
  public:
   Metrics();
 
-  void ObserveFirstToken(absl::Duration ttft);
+  // Of a sample, with their stages where these are known.
+  void ObserveFirstToken(absl::Duration ttft, const Stages& stages);
+  void ObserveSecondToken(const Stages& stages);
   void ObserveInterTokenGap(absl::Duration gap);
 
   struct RequestOutcome {
@@ -45,6 +48,8 @@ class Metrics {
  private:
   prometheus::Registry registry_;
   prometheus::Histogram& time_to_first_token_;
+  prometheus::Family<prometheus::Histogram>& first_token_stages_;
+  prometheus::Family<prometheus::Histogram>& second_token_stages_;
   prometheus::Histogram& inter_token_latency_;
   prometheus::Histogram& time_per_output_token_;
   prometheus::Histogram& end_to_end_latency_;

@@ -40,6 +40,15 @@ Json TokenIdsJson(absl::Span<const SampledToken> tokens) {
   return ids;
 }
 
+// By stage, in ms; null where they are not known.
+Json StagesJson(const Stages& stages) {
+  Json json;
+  for (const Stage& stage : stages) {
+    json[std::string(stage.name)] = absl::ToDoubleMilliseconds(stage.time);
+  }
+  return json;
+}
+
 }  // namespace
 
 OpenAiResponse::OpenAiResponse(ResponseIdentity identity, const ApiRequest& request,
@@ -269,19 +278,24 @@ Json StopReasonJson(const GenerationSummary& summary) {
   return nullptr;
 }
 
-Json TandemJson(absl::Span<const GenerationSummary> summaries) {
+Json TandemJson(absl::Span<const GenerationSummary> summaries, bool with_timing) {
   const GenerationSummary& first = summaries.front();
   int64_t kv_bytes = 0;
   for (const GenerationSummary& summary : summaries) kv_bytes += summary.kv_bytes;
   const auto name_or_null = [](const std::string& name) {
     return name.empty() ? Json(nullptr) : Json(name);
   };
-  return {{"ttft_ms", absl::ToDoubleMilliseconds(first.ttft)},
-          {"tpot_ms", absl::ToDoubleMilliseconds(first.tpot)},
-          {"kv_bytes", kv_bytes},
-          {"path", first.path},
-          {"prefill", name_or_null(first.prefill_instance)},
-          {"decode", name_or_null(first.decode_instance)}};
+  Json json = {{"ttft_ms", absl::ToDoubleMilliseconds(first.ttft)},
+               {"tpot_ms", absl::ToDoubleMilliseconds(first.tpot)},
+               {"kv_bytes", kv_bytes},
+               {"path", first.path},
+               {"prefill", name_or_null(first.prefill_instance)},
+               {"decode", name_or_null(first.decode_instance)}};
+  if (with_timing) {
+    json["timing"] = {{"first_token_ms", StagesJson(first.first_token_stages)},
+                      {"second_token_ms", StagesJson(first.second_token_stages)}};
+  }
+  return json;
 }
 
 }  // namespace tandem

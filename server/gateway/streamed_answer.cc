@@ -37,6 +37,9 @@ void StreamedAnswer::OnDelta(int sample, GenerationDelta delta) {
   std::move(delta.prompt_logprobs.begin(), delta.prompt_logprobs.end(),
             std::back_inserter(opening.prompt_logprobs));
   if (delta.tokens.empty() && delta.text.empty()) return;
+  if (!delta.first_token_stages.empty()) {
+    summaries_[sample].first_token_stages = std::move(delta.first_token_stages);
+  }
   summaries_[sample].num_completion_tokens += static_cast<int>(delta.tokens.size());
   if (!opening.is_open) OpenChoice(sample);
   // A token whose text is held back is shown with the one that completes it.
@@ -57,14 +60,15 @@ void StreamedAnswer::OnSampleEnd(int sample, const GenerationSummary& summary, b
   Answer::OnSampleEnd(sample, summary, is_last);
   if (!openings_[sample].is_open) OpenChoice(sample);
   Json chunk = response().FinishChunk(sample, summary);
-  if (is_last && !request().include_usage) chunk["tandem"] = TandemJson(summaries_);
+  if (is_last && !request().include_usage)
+    chunk["tandem"] = TandemJson(summaries_, request().wants_timing);
   SendChunk(std::move(chunk));
 }
 
 void StreamedAnswer::Complete() {
   if (request().include_usage) {
     Json chunk = response().UsageChunk(usage());
-    chunk["tandem"] = TandemJson(summaries_);
+    chunk["tandem"] = TandemJson(summaries_, request().wants_timing);
     SendEvent(DumpJson(chunk));
   }
   SendEvent("[DONE]");

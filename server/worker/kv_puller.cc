@@ -11,6 +11,12 @@
 #include "server/worker/kv_messages.h"
 
 namespace tandem {
+namespace {
+
+// A small part of the shortest lease that makes sense.
+constexpr absl::Duration kRenewalInterval = absl::Seconds(1);
+
+}  // namespace
 
 std::shared_ptr<KvPuller> KvPuller::Start(const KvPull& pull,
                                           const std::shared_ptr<grpc::Channel>& channel,
@@ -30,9 +36,11 @@ std::shared_ptr<KvPuller> KvPuller::Start(const KvPull& pull,
   message->set_source_epoch(pull.source_epoch);
   message->set_puller_epoch(pull.puller_epoch);
   *message->mutable_layout() = ToProto(pull.cache->layout());
+  puller->AddHold();
   puller->Write(request);
   puller->StartRead(&puller->incoming_);
   puller->StartCall();
+  puller->RenewLater();
   return puller;
 }
 
@@ -56,14 +64,15 @@ bool KvPuller::Settle() {
 }
 
 void KvPuller::OnReadDone(bool ok) {
-  if (!ok) return;  // OnDone tells why
+  if (!ok) return ReleaseHold();  // OnDone tells why
   pull_.receiver->Post([self = shared_from_this()] { self->OnMessage(); });
 }
 
 void KvPuller::OnMessage() {
   const absl::Status status = IsKvEvent(incoming_) ? OnEvent(incoming_) : OnFrame(incoming_);
-  if (!status.ok()) return Fail(status);
-  StartRead(&incoming_);
+  if (status.ok()) return StartRead(&incoming_);
+  Fail(status);
+  ReleaseHold();
 }
 
 absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
@@ -76,7 +85,6 @@ absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
   } else if (event.has_complete()) {
     complete_received_ = true;
     first_token_ = static_cast<TokenId>(event.complete().first_token());
-    prefill_end_ = absl::FromUnixMicros(event.complete().prefill_end_unix_us());
     CompleteIfWhole();
   } else {
     return absl::DataLossError("a KV event without content");
@@ -108,7 +116,7 @@ absl::Status KvPuller::OnFrame(const grpc::ByteBuffer& message) {
 
 void KvPuller::CompleteIfWhole() {
   if (!complete_received_ || receipt_ == nullptr || !receipt_->whole() || !Settle()) return;
-  listener_->OnComplete(first_token_, receipt_->bytes(), prefill_end_);
+  listener_->OnComplete(first_token_, receipt_->bytes());
   v1::PullKvRequest request;
   request.mutable_done();
   Write(request);
@@ -119,8 +127,40 @@ void KvPuller::Fail(const absl::Status& status) {
   context_.TryCancel();
 }
 
+void KvPuller::ReleaseHold() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!std::exchange(has_hold_, false)) return;
+  }
+  RemoveHold();
+}
+
+void KvPuller::RenewLater() {
+  // An alarm of its own each time: one cannot be set again from within its callback.
+  auto alarm = std::make_unique<grpc::Alarm>();
+  alarm->Set(absl::ToChronoTime(absl::Now() + kRenewalInterval),
+             [weak = weak_from_this()](bool has_expired) {
+               const auto self = has_expired ? weak.lock() : nullptr;
+               if (self != nullptr) self->Renew();
+             });
+  absl::MutexLock lock(&mutex_);
+  renewal_ = std::move(alarm);
+}
+
+void KvPuller::Renew() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (settled_ || !has_hold_) return;
+  }
+  v1::PullKvRequest request;
+  request.mutable_renew();
+  Write(request);
+  RenewLater();
+}
+
 void KvPuller::Write(const v1::PullKvRequest& request) {
   absl::MutexLock lock(&mutex_);
+  if (!has_hold_) return;
   writes_.push_back(EncodePullKvRequest(request));
   if (std::exchange(writing_, true)) return;
   StartWrite(&writes_.front());

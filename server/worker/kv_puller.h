@@ -2,6 +2,7 @@
 // comes and puts it into reserved blocks.
 #pragma once
 
+#include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/support/client_callback.h>
 
@@ -41,7 +42,7 @@ class KvPullListener {
   // The source has begun to compute the prompt: blocks are needed now (see Ready).
   virtual void OnBegun() = 0;
   // Every layer of every position is stored and verified.
-  virtual void OnComplete(TokenId first_token, int64_t bytes, absl::Time prefill_end) = 0;
+  virtual void OnComplete(TokenId first_token, int64_t bytes) = 0;
   // The prefill worker's first token ended the request; there is nothing to pull.
   virtual void OnNothingToDo() = 0;
   // The transfer failed; nothing is written any more.
@@ -81,7 +82,13 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   void Fail(const absl::Status& status);
   bool Settle();  // false where that has happened before
 
+  // Dropped once the stream has ended.
   void Write(const v1::PullKvRequest& request);
+  // Nothing more will be read, and nothing written.
+  void ReleaseHold();
+  // In a while, as long as the pull lasts.
+  void RenewLater();
+  void Renew();
 
   const KvPull pull_;
   const std::shared_ptr<KvPullListener> listener_;
@@ -92,7 +99,6 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   std::unique_ptr<KvReceipt> receipt_;  // from Ready on
   bool complete_received_ = false;
   TokenId first_token_ = 0;
-  absl::Time prefill_end_;
 
   absl::Mutex mutex_;
   std::deque<grpc::ByteBuffer> writes_
@@ -100,6 +106,9 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   bool settled_ ABSL_GUARDED_BY(mutex_) =
       false;  // complete, failed or cancelled: told at most once
+  // Reads and writes are started outside gRPC's callbacks: the hold keeps OnDone away until then.
+  bool has_hold_ ABSL_GUARDED_BY(mutex_) = true;
+  std::unique_ptr<grpc::Alarm> renewal_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<KvPuller> self_ ABSL_GUARDED_BY(mutex_);  // gRPC's reference, until OnDone
 };
 

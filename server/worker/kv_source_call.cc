@@ -10,6 +10,12 @@
 #include "server/worker/kv_messages.h"
 
 namespace tandem {
+namespace {
+
+// How long KV is kept for a puller whose stream broke.
+constexpr absl::Duration kRetryTime = absl::Seconds(1);
+
+}  // namespace
 
 std::shared_ptr<KvSourceCall> KvSourceCall::Start(const KvSourceContext& context) {
   std::shared_ptr<KvSourceCall> call(new KvSourceCall(context));
@@ -64,8 +70,18 @@ absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
       context.scheduler.Release(id, attempt, context.now);
     });
   }
+  if (request.has_renew()) {
+    SetLease(context_.lease);
+    return absl::OkStatus();
+  }
   SchedulePump();
   return absl::OkStatus();
+}
+
+void KvSourceCall::SetLease(absl::Duration lease) {
+  context_.loop->Post([id = id_, attempt = attempt_, lease](StepLoop::Context& context) {
+    context.scheduler.SetLease(id, attempt, context.now + lease);
+  });
 }
 
 absl::Status KvSourceCall::OnPull(const v1::PullKvRequest::Pull& pull) {
@@ -82,10 +98,11 @@ absl::Status KvSourceCall::OnPull(const v1::PullKvRequest::Pull& pull) {
     id_ = RequestId(pull.request_id());
     attempt_ = pull.attempt();
     kv_ = context_.table->FindOrCreate(id_, attempt_);
+    SetLease(context_.lease);
     queued_tokens_.assign(context_.cache->layout().num_layers, 0);
     kv = kv_;
   }
-  kv->SetListener([weak = weak_from_this()] {
+  kv->SetListener(this, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) {
       absl::MutexLock lock(&call->mutex_);
       call->SchedulePump();
@@ -150,7 +167,6 @@ bool KvSourceCall::NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer&
   auto* complete = event.mutable_complete();
   complete->set_first_token(*kv.first_token);
   complete->set_num_frames(num_frames_);
-  complete->set_prefill_end_unix_us(absl::ToUnixMicros(kv.first_token_time));
   complete->set_finished(kv.finished);
   message = EncodeKvEvent(event);
   return true;
@@ -207,15 +223,11 @@ void KvSourceCall::End(const grpc::Status& status) {
   Finish(status);
 }
 
-// The puller has given up or died before it had everything: nobody will ask for these blocks again.
+// The stream is broken. The puller asks once more in a moment, or never.
 void KvSourceCall::OnCancel() {
   {
     absl::MutexLock lock(&mutex_);
-    if (kv_ != nullptr && !released_) {
-      context_.loop->Post([id = id_, attempt = attempt_](StepLoop::Context& context) {
-        context.scheduler.Abort(id, attempt, context.now);
-      });
-    }
+    if (kv_ != nullptr && !released_) SetLease(kRetryTime);
   }
   End(grpc::Status::CANCELLED);
 }
@@ -228,7 +240,7 @@ void KvSourceCall::OnDone() {
     kv = std::move(kv_);
     self = std::move(self_);
   }
-  if (kv != nullptr) kv->SetListener(nullptr);
+  if (kv != nullptr) kv->DropListener(this);
 }
 
 }  // namespace tandem

@@ -27,6 +27,7 @@ struct KvSourceContext {
   TaskThread* sender;  // builds frames: checksums are no work for gRPC's threads
   KvCounters* counters;
   uint64_t epoch;
+  absl::Duration lease;  // on KV that waits to be pulled
 };
 
 // Owned by gRPC until OnDone, and by the tasks it has posted.
@@ -54,6 +55,7 @@ class KvSourceCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
 
   absl::Status OnRequest(const v1::PullKvRequest& request);
   absl::Status OnPull(const v1::PullKvRequest::Pull& pull);
+  void SetLease(absl::Duration lease) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const grpc::Status& status);
   void SchedulePump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

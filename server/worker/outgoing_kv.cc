@@ -12,7 +12,6 @@ OutgoingKv::Snapshot OutgoingKv::Get() const {
           .block_table = block_table_,
           .layer_tokens = layer_tokens_,
           .first_token = first_token_,
-          .first_token_time = first_token_time_,
           .finished = finished_,
           .status = status_};
 }
@@ -36,11 +35,10 @@ void OutgoingKv::SetLayerTokens(int layer, int num_tokens) {
   Notify();
 }
 
-void OutgoingKv::SetFirstToken(TokenId token, bool finished, absl::Time now) {
+void OutgoingKv::SetFirstToken(TokenId token, bool finished) {
   {
     absl::MutexLock lock(&mutex_);
     first_token_ = token;
-    first_token_time_ = now;
     finished_ = finished;
   }
   Notify();
@@ -54,9 +52,15 @@ void OutgoingKv::Fail(const absl::Status& status) {
   Notify();
 }
 
-void OutgoingKv::SetListener(std::function<void()> listener) {
+void OutgoingKv::SetListener(const void* owner, std::function<void()> listener) {
   absl::MutexLock lock(&mutex_);
+  listener_owner_ = owner;
   listener_ = std::move(listener);
+}
+
+void OutgoingKv::DropListener(const void* owner) {
+  absl::MutexLock lock(&mutex_);
+  if (listener_owner_ == owner) listener_ = nullptr;
 }
 
 void OutgoingKv::Notify() {

@@ -28,7 +28,6 @@ class OutgoingKv {
     std::vector<BlockId> block_table;  // where they are or will be stored
     std::vector<int> layer_tokens;     // per layer: positions stored so far
     std::optional<TokenId> first_token;
-    absl::Time first_token_time;
     bool finished = false;  // the first token ended the request
     absl::Status status;    // not OK: the prompt is gone
   };
@@ -37,12 +36,13 @@ class OutgoingKv {
   // The first `num_cached` positions are stored already.
   void Begin(int num_tokens, std::vector<BlockId> block_table, int num_cached);
   void SetLayerTokens(int layer, int num_tokens);
-  void SetFirstToken(TokenId token, bool finished, absl::Time now);
+  void SetFirstToken(TokenId token, bool finished);
   void Fail(const absl::Status& status);
 
-  // Called after each change, from the changing thread; must not block. Null: nobody listens any
-  // more.
-  void SetListener(std::function<void()> listener);
+  // Called after each change, from the changing thread; must not block. A further pull of the same
+  // KV takes over from the one before; only the present owner's listener can be dropped.
+  void SetListener(const void* owner, std::function<void()> listener);
+  void DropListener(const void* owner);
 
  private:
   void Notify();
@@ -53,10 +53,10 @@ class OutgoingKv {
   std::vector<BlockId> block_table_ ABSL_GUARDED_BY(mutex_);
   std::vector<int> layer_tokens_ ABSL_GUARDED_BY(mutex_);
   std::optional<TokenId> first_token_ ABSL_GUARDED_BY(mutex_);
-  absl::Time first_token_time_ ABSL_GUARDED_BY(mutex_);
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> listener_ ABSL_GUARDED_BY(mutex_);
+  const void* listener_owner_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
 // Where a Prefill call and the PullKv call of the same request meet, whichever comes first. An

@@ -20,13 +20,24 @@ Registration::Registration(const std::shared_ptr<grpc::Channel>& scheduler,
     : stub_(v1::Scheduler::NewStub(scheduler)),
       self_(std::move(self)),
       stats_(std::move(stats)),
-      thread_([this] { Run(); }) {}
+      role_(self_.role()) {}
 
 Registration::~Registration() { Stop(); }
+
+void Registration::Start() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 void Registration::SetDraining() {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
+  has_news_ = true;
+}
+
+void Registration::SetRole(v1::Role role) {
+  absl::MutexLock lock(&mutex_);
+  role_ = role;
+  has_news_ = true;
 }
 
 void Registration::Stop() {
@@ -57,7 +68,7 @@ void Registration::Run() {
       LOG(WARNING) << "not registered with the scheduler, trying again: " << last_error;
     }
     pause = std::min(kLongestRetry, pause * 2);
-  } while (Sleep(pause, /*until_draining=*/false));
+  } while (Sleep(pause, /*until_news=*/false));
 }
 
 // OK: was registered, and the stream then broke.
@@ -66,7 +77,12 @@ grpc::Status Registration::Stay() {
   {
     grpc::ClientContext context;
     context.set_deadline(absl::ToChronoTime(absl::Now() + kRegisterTimeout));
-    grpc::Status status = stub_->Register(&context, self_, &response);
+    v1::RegisterRequest self = self_;
+    {
+      absl::MutexLock lock(&mutex_);
+      self.set_role(role_);
+    }
+    grpc::Status status = stub_->Register(&context, self, &response);
     if (!status.ok()) return status;
   }
   grpc::ClientContext context;
@@ -84,25 +100,25 @@ grpc::Status Registration::Stay() {
   v1::HeartbeatRequest beat;
   beat.set_instance_id(self_.instance_id());
   beat.set_epoch(self_.epoch());
-  bool told_draining = false;
   do {
     {
       absl::MutexLock lock(&mutex_);
       beat.set_draining(draining_);
+      beat.set_role(role_);
+      has_news_ = false;
     }
     *beat.mutable_stats() = stats_();
-    told_draining = beat.draining();
     if (!stream->Write(beat)) break;
-  } while (Sleep(absl::Milliseconds(response.heartbeat_ms()), !told_draining));
+  } while (Sleep(absl::Milliseconds(response.heartbeat_ms()), /*until_news=*/true));
   context.TryCancel();
   stream->Finish();
   return grpc::Status::OK;
 }
 
-bool Registration::Sleep(absl::Duration duration, bool until_draining) {
+bool Registration::Sleep(absl::Duration duration, bool until_news) {
   absl::MutexLock lock(&mutex_);
-  const auto wake = [this, until_draining]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || (until_draining && draining_);
+  const auto wake = [this, until_news]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return stopping_ || (until_news && has_news_);
   };
   mutex_.AwaitWithTimeout(absl::Condition(&wake), duration);
   return !stopping_;

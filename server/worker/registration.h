@@ -23,8 +23,10 @@ class Registration {
                std::function<v1::WorkerStats()> stats);
   ~Registration();
 
+  void Start();
   // Told with the next heartbeat, which follows at once.
   void SetDraining();
+  void SetRole(v1::Role role);
   // Breaks the stream and joins: the scheduler takes the worker out. Idempotent.
   void Stop();
 
@@ -32,8 +34,8 @@ class Registration {
   void Run();
   // Registers and heartbeats until the stream breaks or Stop.
   grpc::Status Stay();
-  // False when Stop was called meanwhile.
-  bool Sleep(absl::Duration duration, bool until_draining);
+  // Less long if there is news to tell and `until_news`. False when Stop was called meanwhile.
+  bool Sleep(absl::Duration duration, bool until_news);
 
   const std::unique_ptr<v1::Scheduler::Stub> stub_;
   const v1::RegisterRequest self_;
@@ -42,6 +44,8 @@ class Registration {
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  v1::Role role_ ABSL_GUARDED_BY(mutex_);
+  bool has_news_ ABSL_GUARDED_BY(mutex_) = false;  // of these two, since the last heartbeat
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of the call under way
   std::thread thread_;
 };

@@ -8,14 +8,20 @@
 #include "server/worker/convert.h"
 
 namespace tandem {
+namespace {
 
-void TokenEventWriter::Write(absl::Span<const Event> events, absl::Time now) {
+// Of one transfer, before the prompt is computed here instead.
+constexpr int kMaxRetries = 1;
+
+}  // namespace
+
+void TokenEventWriter::Write(absl::Span<const Event> events, const EventTime& time) {
   v1::TokenEvent message;
   bool any = false;
   for (const Event& event : events) {
     switch (event.kind) {
       case EventKind::kBegun:
-        begun_ = now;
+        begun_ = time.now;
         num_cached_ = event.num_cached_tokens;
         break;
       case EventKind::kToken:
@@ -39,14 +45,13 @@ void TokenEventWriter::Write(absl::Span<const Event> events, absl::Time now) {
     }
   }
   if (IsTerminal(events.back().kind)) {
-    if (begun_ > accepted_) stats_.set_queue_ms(absl::ToDoubleMilliseconds(begun_ - accepted_));
-    if (begun_ > absl::InfinitePast()) {
-      stats_.set_compute_ms(absl::ToDoubleMilliseconds(now - begun_));
-    }
     *message.mutable_stats() = stats_;
     any = true;
   }
   if (any) {
+    if (!message.tokens().empty() && message.index() <= 1) {
+      *message.mutable_times() = Times(message.index(), time.step_begin);
+    }
     message.set_cached_tokens(std::exchange(num_cached_, 0));
     stream_->Send(std::move(message));
   }
@@ -59,20 +64,32 @@ void TokenEventWriter::Write(absl::Span<const Event> events, absl::Time now) {
   if (IsTerminal(last.kind)) stream_->Close(grpc::Status::OK);
 }
 
+v1::StageTimes TokenEventWriter::Times(int index, absl::Time step_begin) {
+  const absl::Time now = absl::Now();
+  if (index == 0) kv_ready_ = now;
+  v1::StageTimes times;
+  times.set_accepted_unix_us(absl::ToUnixMicros(accepted_));
+  times.set_begun_unix_us(absl::ToUnixMicros(begun_));
+  times.set_kv_ready_unix_us(absl::ToUnixMicros(kv_ready_));
+  times.set_step_begin_unix_us(absl::ToUnixMicros(step_begin));
+  times.set_sent_unix_us(absl::ToUnixMicros(now));
+  return times;
+}
+
 void PrefillSession::OnRefused(const absl::Status& status) {
   stream_->Close(ToGrpc(status));
   kv_->Fail(status);
 }
 
-void PrefillSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
-  writer_.Write(events, now);
+void PrefillSession::OnEvents(absl::Span<const Event> events, const EventTime& time) {
+  writer_.Write(events, time);
   const Event& last = events.back();
   for (const Event& event : events) {
     if (event.kind == EventKind::kBegun) {
       kv_->Begin(event.num_tokens, event.block_table, event.num_cached_tokens);
     }
     if (event.kind == EventKind::kToken) {
-      kv_->SetFirstToken(event.token.token, last.kind == EventKind::kFinished, now);
+      kv_->SetFirstToken(event.token.token, last.kind == EventKind::kFinished);
     }
   }
   if (last.kind == EventKind::kFailed) kv_->Fail(last.status);
@@ -86,6 +103,8 @@ void PrefillSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
 void DecodeSession::StartPull(const KvPull& pull, const std::shared_ptr<grpc::Channel>& channel) {
   absl::MutexLock lock(&mutex_);
   if (pull_cancelled_) return;
+  pull_ = pull;
+  channel_ = channel;
   puller_ = KvPuller::Start(pull, channel, shared_from_this());
 }
 
@@ -100,13 +119,13 @@ void DecodeSession::CancelPull() {
   if (puller_ != nullptr) puller_->Cancel();
 }
 
-void DecodeSession::OnEvents(absl::Span<const Event> events, absl::Time now) {
-  writer_.Write(events, now);
+void DecodeSession::OnEvents(absl::Span<const Event> events, const EventTime& time) {
+  writer_.Write(events, time);
   for (const Event& event : events) {
     if (event.kind != EventKind::kReserved) continue;
     absl::MutexLock lock(&mutex_);
-    if (puller_ != nullptr)
-      puller_->Ready({event.block_table, event.num_cached_tokens, event.num_tokens});
+    reservation_ = {event.block_table, event.num_cached_tokens, event.num_tokens};
+    if (puller_ != nullptr && !retry_pending_) puller_->Ready(*reservation_);
   }
   if (IsTerminal(events.back().kind)) CancelPull();
 }
@@ -117,15 +136,14 @@ void DecodeSession::OnBegun() {
   });
 }
 
-void DecodeSession::OnComplete(TokenId first_token, int64_t bytes, absl::Time prefill_end) {
-  const double exposed_ms = absl::ToDoubleMilliseconds(absl::Now() - prefill_end);
-  loop_->Post(
-      [self = shared_from_this(), first_token, bytes, exposed_ms](StepLoop::Context& context) {
-        self->writer_.stats().set_kv_bytes(bytes);
-        self->writer_.stats().set_kv_exposed_ms(exposed_ms);
-        context.scheduler.Offer(
-            {.id = self->id_, .attempt = self->attempt_, .first_token = first_token}, context.now);
-      });
+void DecodeSession::OnComplete(TokenId first_token, int64_t bytes) {
+  loop_->Post([self = shared_from_this(), first_token, bytes,
+               complete = absl::Now()](StepLoop::Context& context) {
+    self->writer_.stats().set_kv_bytes(bytes);
+    self->writer_.KvReady(complete);
+    context.scheduler.Offer(
+        {.id = self->id_, .attempt = self->attempt_, .first_token = first_token}, context.now);
+  });
 }
 
 void DecodeSession::OnNothingToDo() {
@@ -136,6 +154,19 @@ void DecodeSession::OnNothingToDo() {
 }
 
 void DecodeSession::OnFailed(const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    // A broken stream or wrong bytes; everything else the source means.
+    const bool may_pass = absl::IsUnavailable(status) || absl::IsDataLoss(status);
+    if (may_pass && !pull_cancelled_ && num_retries_ < kMaxRetries) {
+      ++num_retries_;
+      ++pull_.counters->retries;
+      retry_pending_ = true;
+      LOG(WARNING) << "KV transfer of request_id=" << id_ << " failed (" << status.message()
+                   << "): trying again";
+      return;
+    }
+  }
   LOG(WARNING) << "KV transfer of request_id=" << id_ << " failed (" << status.message()
                << "): computing the prompt here";
   loop_->Post([self = shared_from_this()](StepLoop::Context& context) {
@@ -144,11 +175,17 @@ void DecodeSession::OnFailed(const absl::Status& status) {
   });
 }
 
+bool DecodeSession::RetryPull() {
+  absl::MutexLock lock(&mutex_);
+  puller_ = nullptr;
+  if (!std::exchange(retry_pending_, false) || pull_cancelled_) return false;
+  puller_ = KvPuller::Start(pull_, channel_, shared_from_this());
+  if (reservation_) puller_->Ready(*reservation_);
+  return true;
+}
+
 void DecodeSession::OnEnded() {
-  {
-    absl::MutexLock lock(&mutex_);
-    puller_ = nullptr;
-  }
+  if (RetryPull()) return;
   loop_->Post([id = id_, attempt = attempt_](StepLoop::Context& context) {
     context.scheduler.Fence(id, attempt, context.now);
   });

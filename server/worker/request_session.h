@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "absl/time/time.h"
 #include "server/worker/kv_puller.h"
@@ -18,15 +19,22 @@ class TokenEventWriter {
       : stream_(std::move(stream)), accepted_(accepted) {}
 
   // Sends tokens, prompt logprobs and the end that `events` hold, as one message if there are any.
-  void Write(absl::Span<const Event> events, absl::Time now);
+  void Write(absl::Span<const Event> events, const EventTime& time);
+
+  // All KV of the prompt is here.
+  void KvReady(absl::Time time) { kv_ready_ = time; }
 
   // Fields of the last message that the events do not know.
   v1::RequestStats& stats() { return stats_; }
 
  private:
+  // For the event with output token `index`, which is sent now.
+  v1::StageTimes Times(int index, absl::Time step_begin);
+
   const std::shared_ptr<TokenStream> stream_;
   const absl::Time accepted_;
-  absl::Time begun_ = absl::InfinitePast();
+  absl::Time begun_ = absl::UnixEpoch();
+  absl::Time kv_ready_ = absl::UnixEpoch();
   int num_cached_ = 0;  // prompt tokens, until they are told
   v1::RequestStats stats_;
 };
@@ -40,7 +48,7 @@ class PrefillSession : public RequestSink {
       : writer_(stream, accepted), stream_(std::move(stream)), kv_(std::move(kv)) {}
 
   void OnRefused(const absl::Status& status) override;
-  void OnEvents(absl::Span<const Event> events, absl::Time now) override;
+  void OnEvents(absl::Span<const Event> events, const EventTime& time) override;
   void OnLayerStored(int layer, int num_tokens) override { kv_->SetLayerTokens(layer, num_tokens); }
 
  private:
@@ -68,17 +76,19 @@ class DecodeSession : public RequestSink,
 
   // RequestSink, on the loop's thread.
   void OnRefused(const absl::Status& status) override;
-  void OnEvents(absl::Span<const Event> events, absl::Time now) override;
+  void OnEvents(absl::Span<const Event> events, const EventTime& time) override;
 
   // KvPullListener.
   void OnBegun() override;
-  void OnComplete(TokenId first_token, int64_t bytes, absl::Time prefill_end) override;
+  void OnComplete(TokenId first_token, int64_t bytes) override;
   void OnNothingToDo() override;
   void OnFailed(const absl::Status& status) override;
   void OnEnded() override;
 
  private:
   void CancelPull();
+  // Pulls once more if that may help. On the receiver's thread, once no write is under way.
+  bool RetryPull();
 
   TokenEventWriter writer_;  // loop thread
   const std::shared_ptr<TokenStream> stream_;
@@ -87,8 +97,13 @@ class DecodeSession : public RequestSink,
   const uint32_t attempt_;
 
   absl::Mutex mutex_;
-  std::shared_ptr<KvPuller> puller_ ABSL_GUARDED_BY(mutex_);  // until OnEnded
+  KvPull pull_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);  // to the source
+  std::shared_ptr<KvPuller> puller_ ABSL_GUARDED_BY(mutex_);        // until OnEnded
+  std::optional<KvReceipt::Reservation> reservation_ ABSL_GUARDED_BY(mutex_);
   bool pull_cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool retry_pending_ ABSL_GUARDED_BY(mutex_) = false;  // from a failure to its end
+  int num_retries_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace tandem

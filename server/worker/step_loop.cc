@@ -64,7 +64,7 @@ void StepLoop::Run() {
     RunInbox();
     const absl::Time now = absl::Now();
     const Batch batch = scheduler_->Schedule(now);
-    Dispatch(scheduler_->TakeEvents(), now);
+    Dispatch(scheduler_->TakeEvents(), {now});
     if (!batch.empty() && !BeginStep(batch)) return;
     if (steps_.empty()) {
       PublishStats(absl::ZeroDuration(), /*idle=*/true, now);
@@ -83,7 +83,7 @@ void StepLoop::RunInbox() {
   }
   Context context{.scheduler = *scheduler_, .now = absl::Now()};
   for (Command& command : commands) command(context);
-  Dispatch(scheduler_->TakeEvents(), context.now);
+  Dispatch(scheduler_->TakeEvents(), {context.now});
 }
 
 void StepLoop::Accept(Submission& submission, absl::Time now) {
@@ -93,7 +93,7 @@ void StepLoop::Accept(Submission& submission, absl::Time now) {
                                   ? scheduler_->Expect(std::move(submission.request), now)
                                   : scheduler_->Add(std::move(submission.request), now);
   // A later attempt ends the one before it, whose sink hears of that before it is replaced.
-  Dispatch(scheduler_->TakeEvents(), now);
+  Dispatch(scheduler_->TakeEvents(), {now});
   if (status.ok()) {
     sinks_[id] = Entry{attempt, std::move(submission.sink)};
   } else {
@@ -127,7 +127,7 @@ bool StepLoop::FinishStep() {
   const StepInFlight step = std::move(steps_.front());
   steps_.pop_front();
   if (output.ok()) {
-    Dispatch(scheduler_->Commit(step.batch, *output, end), end);
+    Dispatch(scheduler_->Commit(step.batch, *output, end), {end, step.begin});
   } else {
     FailStep(step.batch, output.status());
   }
@@ -141,7 +141,7 @@ void StepLoop::FailStep(const Batch& batch, const absl::Status& status) {
   LOG(ERROR) << "step " << batch.step << " failed: " << status;
   if (absl::IsUnavailable(status)) return;  // the process ends, and its requests go elsewhere
   const absl::Time now = absl::Now();
-  Dispatch(scheduler_->Fail(batch, status, now), now);
+  Dispatch(scheduler_->Fail(batch, status, now), {now});
 }
 
 void StepLoop::OnLayerDone(uint64_t step, int layer) {
@@ -151,7 +151,7 @@ void StepLoop::OnLayerDone(uint64_t step, int layer) {
   }
 }
 
-void StepLoop::Dispatch(const std::vector<Event>& events, absl::Time now) {
+void StepLoop::Dispatch(const std::vector<Event>& events, const EventTime& time) {
   for (size_t begin = 0; begin < events.size();) {
     size_t end = begin + 1;
     while (end < events.size() && events[end].id == events[begin].id &&
@@ -162,7 +162,7 @@ void StepLoop::Dispatch(const std::vector<Event>& events, absl::Time now) {
     if (it != sinks_.end() && it->second.attempt == events[begin].attempt) {
       const std::shared_ptr<RequestSink> sink = it->second.sink;
       if (IsTerminal(events[end - 1].kind)) sinks_.erase(it);
-      sink->OnEvents(absl::MakeSpan(events).subspan(begin, end - begin), now);
+      sink->OnEvents(absl::MakeSpan(events).subspan(begin, end - begin), time);
     }
     begin = end;
   }

@@ -18,6 +18,12 @@
 
 namespace tandem {
 
+// When events happened.
+struct EventTime {
+  absl::Time now;
+  absl::Time step_begin = absl::InfinitePast();  // of the step that brought them, if one did
+};
+
 // Who wants to hear of one request. Called on the loop's thread; must not block.
 class RequestSink {
  public:
@@ -28,7 +34,7 @@ class RequestSink {
 
   // Consecutive events of the request, such as a token and the end that it brought. After a
   // terminal event nothing follows.
-  virtual void OnEvents(absl::Span<const Event> events, absl::Time now) = 0;
+  virtual void OnEvents(absl::Span<const Event> events, const EventTime& time) = 0;
 
   // The KV of positions [0, num_tokens) is stored in `layer`. On the loop's thread, in the middle
   // of a step. May come after the terminal event, when the request ended meanwhile.
@@ -99,7 +105,7 @@ class StepLoop {
   bool BeginStep(const Batch& batch);
   bool FinishStep();  // the oldest
   void FailStep(const Batch& batch, const absl::Status& status);
-  void Dispatch(const std::vector<Event>& events, absl::Time now);
+  void Dispatch(const std::vector<Event>& events, const EventTime& time);
   void OnLayerDone(uint64_t step, int layer);
   void PublishStats(absl::Duration step, bool idle, absl::Time now);
   void WaitForWork(absl::Time until);

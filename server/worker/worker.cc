@@ -102,7 +102,11 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
       WorkerService::Options{.epoch = worker->epoch_,
                              .vocab_size = worker->runner_->config().vocab_size,
                              .cache = &worker->runner_->kv_cache(),
-                             .loop = worker->loop_.get()});
+                             .loop = worker->loop_.get(),
+                             .lease = options.kv_lease,
+                             .set_role = [worker = worker.get()](v1::Role role) {
+                               worker->registration_->SetRole(role);
+                             }});
   RETURN_IF_ERROR(worker->Listen(options));
   worker->loop_->Start();
   worker->Register(options);
@@ -144,6 +148,8 @@ void GrpcWorker::Register(const WorkerOptions& options) {
   registration_ = std::make_unique<Registration>(CreateControlChannel(options.scheduler_address),
                                                  std::move(self),
                                                  [this] { return service_->Stats(absl::Now()); });
+  // Only now can somebody know this worker's epoch, and ask it for another role.
+  registration_->Start();
 }
 
 bool GrpcWorker::Drain(absl::Duration timeout) {

@@ -57,14 +57,17 @@ absl::Status WorkerService::StartDecode(const v1::DecodeRequest& message,
   return absl::OkStatus();
 }
 
+absl::Status WorkerService::CheckEpoch(uint64_t epoch) const {
+  if (epoch == options_.epoch) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("epoch ", epoch, " has ended; this worker's is ", options_.epoch));
+}
+
 absl::Status WorkerService::Submit(const Incoming& incoming,
                                    const std::shared_ptr<TokenStream>& stream,
                                    std::shared_ptr<RequestSink> sink) {
   if (draining_) return absl::UnavailableError("the worker is draining");
-  if (incoming.epoch != options_.epoch) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("epoch ", incoming.epoch, " has ended; this worker's is ", options_.epoch));
-  }
+  RETURN_IF_ERROR(CheckEpoch(incoming.epoch));
   ASSIGN_OR_RETURN(Request request, FromProto(incoming.message, options_.vocab_size));
   request.hand_off = incoming.hand_off;
   const RequestId id = request.id;
@@ -88,7 +91,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* WorkerService::Pull
                               .loop = options_.loop,
                               .sender = &sender_,
                               .counters = &counters_,
-                              .epoch = options_.epoch})
+                              .epoch = options_.epoch,
+                              .lease = options_.lease})
       .get();
 }
 
@@ -98,6 +102,20 @@ grpc::ServerUnaryReactor* WorkerService::Abort(grpc::CallbackServerContext* cont
   PostAbort(RequestId(request->request_id()), request->attempt());
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* WorkerService::SetRole(grpc::CallbackServerContext* context,
+                                                 const v1::SetRoleRequest* request,
+                                                 v1::SetRoleResponse* response) {
+  absl::Status status = CheckEpoch(request->epoch());
+  if (status.ok() && (request->role() < v1::ROLE_PREFILL || request->role() > v1::ROLE_MIXED)) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("unknown role ", static_cast<int>(request->role())));
+  }
+  if (status.ok()) options_.set_role(request->role());
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  reactor->Finish(ToGrpc(status));
   return reactor;
 }
 
@@ -142,6 +160,7 @@ v1::WorkerStats WorkerService::Stats(absl::Time now) const {
   to.set_kv_bytes_sent(counters_.bytes_sent);
   to.set_kv_bytes_received(counters_.bytes_received);
   to.set_kv_frames_bad(counters_.bad_frames);
+  to.set_kv_retries(counters_.retries);
   to.set_healthy(loop.healthy);
   return to;
 }

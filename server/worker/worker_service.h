@@ -21,10 +21,10 @@
 namespace tandem {
 
 // Prefill, Decode, Abort and GetStats as protobuf messages, PullKv as raw bytes.
-using WorkerServiceBase =
-    v1::Worker::WithCallbackMethod_Prefill<v1::Worker::WithCallbackMethod_Decode<
-        v1::Worker::WithRawCallbackMethod_PullKv<v1::Worker::WithCallbackMethod_Abort<
-            v1::Worker::WithCallbackMethod_GetStats<v1::Worker::Service>>>>>;
+using WorkerServiceBase = v1::Worker::WithCallbackMethod_Prefill<
+    v1::Worker::WithCallbackMethod_Decode<v1::Worker::WithRawCallbackMethod_PullKv<
+        v1::Worker::WithCallbackMethod_Abort<v1::Worker::WithCallbackMethod_SetRole<
+            v1::Worker::WithCallbackMethod_GetStats<v1::Worker::Service>>>>>>;
 
 // Thread-safe. Outlives the server it is registered with; the loop and cache outlive it.
 class WorkerService : public WorkerServiceBase {
@@ -34,6 +34,8 @@ class WorkerService : public WorkerServiceBase {
     int vocab_size = 0;
     KvCache* cache = nullptr;
     StepLoop* loop = nullptr;
+    absl::Duration lease;                    // on KV that waits to be pulled
+    std::function<void(v1::Role)> set_role;  // tells the cluster
   };
   explicit WorkerService(const Options& options);
 
@@ -46,6 +48,9 @@ class WorkerService : public WorkerServiceBase {
   grpc::ServerUnaryReactor* Abort(grpc::CallbackServerContext* context,
                                   const v1::AbortRequest* request,
                                   v1::AbortResponse* response) override;
+  grpc::ServerUnaryReactor* SetRole(grpc::CallbackServerContext* context,
+                                    const v1::SetRoleRequest* request,
+                                    v1::SetRoleResponse* response) override;
   grpc::ServerUnaryReactor* GetStats(grpc::CallbackServerContext* context,
                                      const v1::GetStatsRequest* request,
                                      v1::WorkerStats* response) override;
@@ -67,6 +72,7 @@ class WorkerService : public WorkerServiceBase {
     bool expect = false;    // decode what another worker prefills
   };
 
+  absl::Status CheckEpoch(uint64_t epoch) const;
   absl::Status Submit(const Incoming& incoming, const std::shared_ptr<TokenStream>& stream,
                       std::shared_ptr<RequestSink> sink);
   absl::Status StartDecode(const v1::DecodeRequest& message,

@@ -76,6 +76,24 @@ TEST(HandoffTest, DropsBlocksWhenTheLeaseExpires) {
   EXPECT_FALSE(p.Has(RequestId(1), EventKind::kHandedOff));
 }
 
+TEST(HandoffTest, ALeaseEndsWhenItsPullerSays) {
+  FakeInstance p(SmallOptions());
+  ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 8), kStart).ok());
+  // The puller is lost while the prompt is being computed.
+  p.scheduler->SetLease(RequestId(1), 0, kStart + absl::Seconds(1));
+  p.RunUntilIdle(kStart);
+  EXPECT_EQ(p.scheduler->NextTick(), kStart + absl::Seconds(1));
+  // It comes back and renews.
+  p.scheduler->SetLease(RequestId(1), 0, kStart + absl::Seconds(15));
+  p.scheduler->SetLease(RequestId(1), /*attempt=*/1, kStart);
+  p.scheduler->SetLease(RequestId(2), 0, kStart);
+  p.scheduler->Tick(kStart + absl::Seconds(14));
+  EXPECT_EQ(p.NumBlocks(BlockState::kLeasedOut), 2);
+  p.scheduler->Tick(kStart + absl::Seconds(15));
+  EXPECT_EQ(p.NumUnused(), 16);
+  EXPECT_EQ(p.scheduler->Stats().expired_leases, 1);
+}
+
 TEST(HandoffTest, AbortEndsALease) {
   FakeInstance p(SmallOptions());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 8), kStart).ok());

@@ -105,5 +105,23 @@ TEST_F(ClusterTest, ADrainingOrStuckWorkerGetsNothingNew) {
   EXPECT_TRUE(cluster_.State().servable());
 }
 
+TEST_F(ClusterTest, ARoleThatChangesChangesTheRoutes) {
+  ASSERT_TRUE(cluster_.Register(Worker("a", v1::ROLE_PREFILL), kStart).ok());
+  ASSERT_TRUE(cluster_.Register(Worker("b", v1::ROLE_DECODE), kStart).ok());
+  v1::HeartbeatRequest beat = Beat("a");
+  beat.set_role(v1::ROLE_DECODE);
+  ASSERT_TRUE(cluster_.Heartbeat(beat, kStart).ok());
+  beat = Beat("b");
+  beat.set_role(v1::ROLE_PREFILL);
+  ASSERT_TRUE(cluster_.Heartbeat(beat, kStart).ok());
+  const auto route = cluster_.Route({}, kStart);
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->prefill().instance_id(), "b");
+  EXPECT_EQ(route->decode().instance_id(), "a");
+  beat.set_role(static_cast<v1::Role>(9));
+  EXPECT_EQ(cluster_.Heartbeat(beat, kStart).code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(cluster_.State().servable());
+}
+
 }  // namespace
 }  // namespace tandem

@@ -220,9 +220,13 @@ TEST(TandemJsonTest, SumsKvOverSamples) {
   summaries[0].prefill_instance = "prefill-0";
   summaries[0].decode_instance = "decode-0";
   summaries[1].kv_bytes = 50;
-  EXPECT_EQ(TandemJson(summaries).dump(),
+  EXPECT_EQ(TandemJson(summaries, /*with_timing=*/false).dump(),
             R"({"ttft_ms":12.0,"tpot_ms":3.0,"kv_bytes":150,"path":"disaggregated",)"
             R"("prefill":"prefill-0","decode":"decode-0"})");
+  summaries[0].first_token_stages = {{"queue", absl::Milliseconds(5)},
+                                     {"prefill", absl::Microseconds(7500)}};
+  EXPECT_EQ(TandemJson(summaries, /*with_timing=*/true)["timing"].dump(),
+            R"({"first_token_ms":{"queue":5.0,"prefill":7.5},"second_token_ms":null})");
 }
 
 }  // namespace

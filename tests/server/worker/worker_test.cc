@@ -349,6 +349,30 @@ TEST_F(WorkerTest, RequestsThatCannotBeAreRefusedByName) {
   EXPECT_TRUE(AwaitAllBlocksBack());
 }
 
+TEST_F(WorkerTest, ARoleChangesForThisEpochOnly) {
+  StartWorker(Role::kMixed, "mixed-0");
+  uint64_t epoch = 0;
+  ASSERT_TRUE(AwaitCluster([&epoch](const v1::ClusterState& state) {
+    epoch = state.instances(0).registration().epoch();
+    return true;
+  }));
+  const auto set_role = [&](uint64_t of_epoch, v1::Role role) {
+    grpc::ClientContext context;
+    v1::SetRoleRequest request;
+    request.set_epoch(of_epoch);
+    request.set_role(role);
+    v1::SetRoleResponse response;
+    return stubs_["mixed-0"]->SetRole(&context, request, &response);
+  };
+  EXPECT_EQ(set_role(epoch + 1, v1::ROLE_PREFILL).error_code(),
+            grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(set_role(epoch, v1::ROLE_UNSPECIFIED).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_TRUE(set_role(epoch, v1::ROLE_DECODE).ok());
+  EXPECT_TRUE(AwaitCluster([](const v1::ClusterState& state) {
+    return state.instances(0).registration().role() == v1::ROLE_DECODE;
+  }));
+}
+
 TEST_F(WorkerTest, ADrainedWorkerEndsCleanAndLeavesTheCluster) {
   StartWorker(Role::kMixed, "mixed-0");
   EXPECT_TRUE(workers_[0]->Drain(absl::Seconds(5)));

@@ -1,0 +1,92 @@
+"""The connection that KV travels over breaks, stalls or changes a bit: the text is the one it would have been, and what
+happened is counted."""
+
+import contextlib
+import re
+
+import pytest
+
+from flaky_proxy import FlakyProxy, Once, cut, flip, stall
+from tandem_server import MODEL, TandemProcess, TandemServer, free_port, wait_until
+
+# About 500 tokens: 190 KiB for keys or values of a layer.
+BODY = {"prompt": "The ship went " + "on and on, " * 120 + "until", "max_tokens": 20, "temperature": 0.8, "seed": 5,
+        "ignore_eos": True}
+# Only the KV stream ever has this many bytes, and here it is in the middle of a frame's payload.
+IN_A_PAYLOAD = 100_000
+
+
+@contextlib.contextmanager
+def gateway_behind(fault, *prefill_flags: str):
+    """A cluster whose prefill worker is reached through a proxy with that fault."""
+    port, worker_port = free_port(), free_port()
+    address = ["--scheduler", f"127.0.0.1:{port}"]
+    common = ["--model", MODEL, *address, "--threads", "1"]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(TandemProcess("scheduler", "--grpc-port", str(port)))
+        proxy = stack.enter_context(FlakyProxy(worker_port, fault))
+        stack.enter_context(TandemProcess("worker", "--role", "prefill", "--grpc-port", str(worker_port),
+                                          "--advertise-address", f"127.0.0.1:{proxy.port}", *common, *prefill_flags))
+        stack.enter_context(TandemProcess("worker", "--role", "decode", "--grpc-port", "0", *common))
+        gateway = stack.enter_context(TandemServer(*address, command="gateway"))
+        wait_until(lambda: gateway.request("GET", "/ready")[0] == 200, "ready", timeout_s=60)
+        yield gateway
+
+
+def total(gateway, metric: str) -> float:
+    """Sum over instances."""
+    _, _, text = gateway.request("GET", "/metrics")
+    return sum(map(float, re.findall(rf"^{metric}(?:\{{.*\}})? (\S+)$", text.decode(), re.MULTILINE)))
+
+
+def answer(server) -> tuple[str, str]:
+    body = server.post("/v1/completions", BODY)
+    return body["choices"][0]["text"], body["tandem"]["path"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server):
+    return answer(server)[0]
+
+
+def check_no_block_is_lost(gateway) -> None:
+    wait_until(lambda: not any(count for state, count in gateway.kv_blocks().items() if state not in ("free", "cached")),
+               "every block is free or cached again")
+
+
+def test_a_broken_connection_is_tried_again(undisturbed):
+    fault = Once(IN_A_PAYLOAD, cut)
+    with gateway_behind(fault) as gateway:
+        assert answer(gateway) == (undisturbed, "disaggregated") and fault.happened
+        wait_until(lambda: total(gateway, "tandem_kv_transfer_retries_total") == 1, "the retry is counted")
+        assert total(gateway, "tandem_recomputes_total") == 0
+        check_no_block_is_lost(gateway)
+
+
+def test_a_connection_that_always_breaks_is_given_up(undisturbed):
+    def fault(_, num_bytes: int, data: bytes):
+        return data if num_bytes + len(data) < IN_A_PAYLOAD else None
+
+    with gateway_behind(fault) as gateway:
+        assert answer(gateway) == (undisturbed, "recomputed")
+        wait_until(lambda: total(gateway, "tandem_recomputes_total") == 1, "the recomputation is counted")
+        assert total(gateway, "tandem_kv_transfer_retries_total") == 1
+        check_no_block_is_lost(gateway)
+
+
+def test_a_changed_bit_is_found_and_sent_again(undisturbed):
+    fault = Once(IN_A_PAYLOAD, flip)
+    with gateway_behind(fault) as gateway:
+        assert answer(gateway) == (undisturbed, "disaggregated") and fault.happened
+        wait_until(lambda: total(gateway, "tandem_kv_frame_errors_total") == 1, "the frame is counted")
+        assert total(gateway, "tandem_kv_transfer_retries_total") == 0
+        check_no_block_is_lost(gateway)
+
+
+def test_a_slow_transfer_keeps_its_lease(undisturbed):
+    """Three times as long as the lease, which the decode worker renews."""
+    fault = Once(IN_A_PAYLOAD, stall(6))
+    with gateway_behind(fault, "--kv-lease", "2s") as gateway:
+        assert answer(gateway) == (undisturbed, "disaggregated") and fault.happened
+        assert total(gateway, "tandem_kv_lease_expired_total") == 0
+        check_no_block_is_lost(gateway)
