@@ -78,6 +78,12 @@ absl::StatusOr<RouteDecision> Router::Route(const RouteRequest& request, absl::T
   };
   const int num_blocks = choice.decode->view.layout.NumBlocks(request.num_prompt_tokens) + 1;
   decision.decode = target(choice.decode->view);
+  decision.numerics = choice.decode->view.numerics;
+  if (const std::string& other = choice.prefill->view.numerics; other != decision.numerics) {
+    decision.numerics = absl::StrCat(other, "; ", decision.numerics);  // no instance alone has them
+  }
+  decision.inexact =
+      Differs(choice.prefill->view, request) || Differs(choice.decode->view, request);
   Dispatch decode{.time = now, .num_decode_blocks = num_blocks, .num_decode_requests = 1};
   if (choice.prefill == choice.decode) {
     decode.num_prefill_tokens = request.num_prompt_tokens;
@@ -116,6 +122,10 @@ bool Router::Usable(const InstanceView& view, const RouteRequest& request) {
                                    std::pair(view.id, view.epoch)) == request.avoid.end();
 }
 
+bool Router::Differs(const InstanceView& view, const RouteRequest& request) {
+  return !request.numerics.empty() && view.numerics != request.numerics;
+}
+
 bool Router::AnyPrefills(const RouteRequest& request) const {
   return std::any_of(instances_.begin(), instances_.end(), [&](const auto& entry) {
     const InstanceView& view = entry.second.view;
@@ -124,12 +134,12 @@ bool Router::AnyPrefills(const RouteRequest& request) const {
 }
 
 absl::StatusOr<Router::Choice> Router::Choose(const RouteRequest& request) const {
-  std::vector<std::pair<int64_t, const Instance*>>
-      prefills;  // by work, then, as instances_ is, by id
+  // By numerics and work, then, as instances_ is, by id.
+  std::vector<std::pair<std::pair<bool, int64_t>, const Instance*>> prefills;
   for (const auto& [id, instance] : instances_) {
     if (!Usable(instance.view, request) || instance.view.role == InstanceRole::kDecode) continue;
-    prefills.emplace_back(instance.view.num_queued_tokens + instance.sum.num_prefill_tokens,
-                          &instance);
+    const int64_t work = instance.view.num_queued_tokens + instance.sum.num_prefill_tokens;
+    prefills.emplace_back(std::pair(Differs(instance.view, request), work), &instance);
   }
   std::stable_sort(prefills.begin(), prefills.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -143,7 +153,9 @@ absl::StatusOr<Router::Choice> Router::Choose(const RouteRequest& request) const
 
 const Router::Instance* Router::ChooseDecode(const Instance* prefill, const RouteRequest& request,
                                              std::string* reason) const {
-  using Load = std::tuple<bool, int, bool, int>;  // no room, requests, is a handoff, -free blocks
+  // Numerics differ from the first attempt's, no room, requests, is a handoff, numerics differ from
+  // prefill's, -free blocks.
+  using Load = std::tuple<bool, bool, int, bool, bool, int>;
   const Instance* best = nullptr;
   Load best_load;
   for (const auto& [id, instance] : instances_) {
@@ -158,8 +170,12 @@ const Router::Instance* Router::ChooseDecode(const Instance* prefill, const Rout
       }
     }
     const int num_free = view.num_free_blocks - instance.sum.num_decode_blocks;
-    const Load load = {num_free < view.layout.NumBlocks(request.num_prompt_tokens) + 1,
-                       view.num_requests + instance.sum.num_decode_requests, !local, -num_free};
+    const Load load = {Differs(view, request),
+                       num_free < view.layout.NumBlocks(request.num_prompt_tokens) + 1,
+                       view.num_requests + instance.sum.num_decode_requests,
+                       !local,
+                       prefill != nullptr && view.numerics != prefill->view.numerics,
+                       -num_free};
     if (best != nullptr && load >= best_load) continue;
     best = &instance;
     best_load = load;

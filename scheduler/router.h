@@ -31,6 +31,7 @@ struct InstanceView {
   uint64_t epoch = 0;   // random per start
   std::string address;  // host:port
   uint64_t model_hash = 0;
+  std::string numerics;  // instances of equal ones give equal tokens
   KvLayout layout;
 
   int num_free_blocks = 0;
@@ -47,6 +48,8 @@ struct RouteRequest {
   uint32_t attempt = 0;
   // Instances that have failed this request, each in the epoch in which it did.
   std::vector<std::pair<InstanceId, uint64_t>> avoid = {};
+  // Those of the first attempt, which a further one should share; empty: any.
+  std::string numerics = "";
 };
 
 struct RouteTarget {
@@ -62,6 +65,8 @@ struct RouteDecision {
   RouteTarget decode;
   // Why the request goes another way than it should: "no_prefill_worker", or empty.
   std::string fallback;
+  std::string numerics;  // of the request from now on
+  bool inexact = false;  // not all have the numerics that were asked for
 };
 
 struct RouterOptions {
@@ -92,7 +97,9 @@ class Router {
   // Prefill goes to the prefill or mixed instance with the fewest queued prompt tokens among those
   // whose KV some decode instance can take. From a prefill instance the KV goes to a decode or
   // mixed one, from a mixed one to a decode instance or nowhere: among them, to one with room for
-  // the prompt, with the fewest requests, with the most free blocks. Ties go to the lower id.
+  // the prompt, with the fewest requests, of prefill's numerics, with the most free blocks. Ties go
+  // to the lower id. A further attempt prefers, before all this, instances of the first one's
+  // numerics.
   // While no instance can prefill, a decode instance does it for itself, and the decision says so.
   // UNAVAILABLE names what is missing.
   absl::StatusOr<RouteDecision> Route(const RouteRequest& request, absl::Time now);
@@ -127,6 +134,7 @@ class Router {
 
   static bool Usable(const InstanceView& view) { return view.healthy && !view.draining; }
   static bool Usable(const InstanceView& view, const RouteRequest& request);
+  static bool Differs(const InstanceView& view, const RouteRequest& request);
   void AddDispatch(const InstanceId& instance, RequestId id, const Dispatch& dispatch);
   static void DropDispatch(Instance* instance, RequestId id);
   absl::StatusOr<Choice> Choose(const RouteRequest& request) const;

@@ -32,6 +32,7 @@ absl::StatusOr<InstanceView> ToView(const v1::InstanceState& state) {
   view.epoch = registration.epoch();
   view.address = registration.address();
   view.model_hash = registration.model().content_hash();
+  view.numerics = registration.model().numerics();
   view.layout = {.num_layers = info.num_layers(),
                  .num_kv_heads = info.num_kv_heads(),
                  .head_dim = info.head_dim(),
@@ -126,7 +127,8 @@ void Cluster::Leave(const std::string& instance_id, uint64_t epoch) {
 absl::StatusOr<v1::RouteResponse> Cluster::Route(const v1::RouteRequest& request, absl::Time now) {
   absl::MutexLock lock(&mutex_);
   RouteRequest wanted{.num_prompt_tokens = request.num_prompt_tokens(),
-                      .attempt = request.attempt()};
+                      .attempt = request.attempt(),
+                      .numerics = request.numerics()};
   if (request.replay_of() != 0) wanted.replay_of = RequestId(request.replay_of());
   for (const v1::WorkerIncarnation& lost : request.avoid()) {
     wanted.avoid.emplace_back(InstanceId(lost.instance_id()), lost.epoch());
@@ -138,6 +140,8 @@ absl::StatusOr<v1::RouteResponse> Cluster::Route(const v1::RouteRequest& request
   if (decision.prefill) *response.mutable_prefill() = ToTarget(*decision.prefill);
   *response.mutable_decode() = ToTarget(decision.decode);
   response.set_fallback(decision.fallback);
+  response.set_numerics(decision.numerics);
+  response.set_inexact(decision.inexact);
   return response;
 }
 

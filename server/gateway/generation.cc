@@ -50,6 +50,7 @@ void Generation::AskForRoute() {
   if (is_routed_) {
     route.set_replay_of(route_.request_id());
     route.set_attempt(route_.attempt() + 1);
+    route.set_numerics(numerics_);
   }
   *route.mutable_avoid() = {lost_workers_.begin(), lost_workers_.end()};
   is_routing_ = true;
@@ -74,7 +75,9 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
   route_ = *std::move(route);
   is_routed_ = true;
   if (listener_ == nullptr) return CompleteIfLeft();
+  if (attempt_ == 0) numerics_ = route_.numerics();
   if (!route_.fallback().empty()) services_.metrics.CountFallback(route_.fallback());
+  if (route_.inexact()) services_.metrics.CountFallback("inexact");
   summary_.prefill_instance = route_.prefill().instance_id();
   summary_.decode_instance = route_.decode().instance_id();
   OpenCalls();

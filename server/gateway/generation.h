@@ -171,6 +171,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   int attempt_ = 0;
   int num_earlier_tokens_ = 0;  // of earlier attempts
   int num_failures_ = 0;        // since the last token
+  std::string numerics_;        // of the first attempt
   std::vector<v1::WorkerIncarnation> lost_workers_;
   absl::Status last_failure_;
   absl::Time give_up_;  // looking for other workers

@@ -101,7 +101,7 @@ Metrics::Metrics()
        {"stop", "length", "rejected", "shed", "unavailable", "cancelled", "failed"}) {
     requests_.Add({{"outcome", outcome}});
   }
-  for (const char* reason : {"recomputed", "migrated", "no_prefill_worker"}) {
+  for (const char* reason : {"recomputed", "migrated", "inexact", "no_prefill_worker"}) {
     fallbacks_.Add({{"reason", reason}});
   }
 }

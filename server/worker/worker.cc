@@ -55,6 +55,13 @@ int PrefillBatchTokens(const WorkerOptions& options, Isa isa) {
   return isa == Isa::kAmx ? 256 : 64;
 }
 
+// All that a token depends on beside the model's file: sums run in another order, or in other
+// types.
+std::string Numerics(const RunnerOptions& options, Isa isa, DType kv) {
+  return absl::StrCat(IsaName(isa), options.ops.quantize_activations ? "" : " float", ", tp ",
+                      options.ranks.tp, ", kv ", GetDTypeInfo(kv).name);
+}
+
 class GrpcWorker : public Worker {
  public:
   static absl::StatusOr<std::unique_ptr<Worker>> Create(const WorkerOptions& options);
@@ -141,7 +148,8 @@ void GrpcWorker::Register(const WorkerOptions& options) {
   self.mutable_model()->set_name(config.name);
   self.mutable_model()->set_content_hash(runner_->content_hash());
   self.mutable_model()->set_max_model_len(runner_->max_model_len());
-  self.mutable_model()->set_isa(std::string(IsaName(runner_->isa())));
+  self.mutable_model()->set_numerics(
+      Numerics(options.runner, runner_->isa(), runner_->kv_cache().layout().dtype));
   *self.mutable_layout() = tandem::ToProto(runner_->kv_cache().layout());
   self.set_blocks_total(runner_->kv_cache().num_blocks());
   self.set_pid(getpid());

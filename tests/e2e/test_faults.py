@@ -124,6 +124,37 @@ def cluster(num_gateways: int):
         yield scheduler, gateways
 
 
+@pytest.mark.parametrize("has_equal", [True, False], ids=["equal-left", "others-left"])
+def test_a_replay_prefers_workers_that_compute_alike(server, has_equal):
+    """Two decode workers, or three, of which one computes in floats; the one that streams is killed."""
+    wanted = {**body(2), "max_tokens": 60}
+    address = ["--scheduler", f"127.0.0.1:{free_port()}"]
+    common = ["--model", MODEL, *address, "--grpc-port", "0", "--threads", "1"]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(TandemProcess("scheduler", "--grpc-port", address[1].rsplit(":", 1)[1]))
+        workers = {}
+        for name, flags in {"p0": [], "d0": [], "d1": ["--no-quantize-activations"],
+                            **({"d2": []} if has_equal else {})}.items():
+            role = "prefill" if name == "p0" else "decode"
+            workers[name] = stack.enter_context(
+                TandemProcess("worker", "--role", role, "--instance-id", name, *common, *flags))
+        gateway = stack.enter_context(TandemServer(*address, command="gateway"))
+        wait_until(lambda: len(gateway.get("/cluster")["instances"]) == len(workers), "all have joined", timeout_s=60)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(gateway.post, "/v1/completions", wanted)
+            wait_until(lambda: gateway.kv_blocks()["running"] > 0, "it runs")
+            workers["d0"].kill()
+            answer = running.result()
+        counts = fallbacks(gateway)
+        assert answer["tandem"]["path"] == "migrated" and counts["migrated"] == 1
+        if has_equal:
+            assert answer["tandem"]["decode"] == "d2" and counts["inexact"] == 0
+            assert answer["choices"][0]["text"] == server.post("/v1/completions", wanted)["choices"][0]["text"]
+        else:
+            assert answer["tandem"]["decode"] == "d1" and counts["inexact"] == 1
+            assert answer["usage"]["completion_tokens"] == 60
+
+
 def open_stream(gateway, wanted: dict):
     connection = gateway.connection()
     connection.request("POST", "/v1/completions", json.dumps({**wanted, "stream": True}),

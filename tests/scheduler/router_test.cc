@@ -242,6 +242,42 @@ TEST(RouterTest, DecodeInstancesPrefillForThemselvesWhileNobodyElseCan) {
   EXPECT_EQ(router.CheckServable().message(), "no prefill worker is registered");
 }
 
+TEST(RouterTest, AFurtherAttemptPrefersTheNumericsOfTheFirst) {
+  Router router({.seed = 1});
+  for (const char* id : {"p0", "p1", "d0", "d1"}) {
+    InstanceView view = MakeView(id, id[0] == 'p' ? InstanceRole::kPrefill : InstanceRole::kDecode);
+    view.numerics = id[1] == '0' ? "avx2" : "amx";
+    if (id[1] == '1') view.num_requests = 5, view.num_queued_tokens = 500, view.num_free_blocks = 0;
+    router.Update(view, kStart);
+  }
+  EXPECT_EQ(RouteName(router), "p0>d0") << "the others are busy";
+  RouteRequest request{.num_prompt_tokens = 10, .attempt = 1, .numerics = "amx"};
+  auto decision = router.Route(request, kStart);
+  ASSERT_TRUE(decision.ok()) << decision.status();
+  EXPECT_EQ(decision->prefill->id, InstanceId("p1"));
+  EXPECT_EQ(decision->decode.id, InstanceId("d1"));
+  EXPECT_EQ(decision->numerics, "amx");
+  EXPECT_FALSE(decision->inexact);
+
+  router.Remove(InstanceId("d1"));
+  decision = router.Route(request, kStart);
+  ASSERT_TRUE(decision.ok()) << decision.status();
+  EXPECT_EQ(decision->decode.id, InstanceId("d0"));
+  EXPECT_TRUE(decision->inexact) << "no decode instance computes alike";
+  EXPECT_EQ(decision->numerics, "amx; avx2");
+}
+
+TEST(RouterTest, OfEquallyBusyDecodeInstancesOneOfPrefillsNumericsIsTaken) {
+  Router router = MakeRouter({"p0", "d0", "d1"});
+  for (const char* id : {"p0", "d1"}) {
+    InstanceView view = MakeView(id, id[0] == 'p' ? InstanceRole::kPrefill : InstanceRole::kDecode);
+    view.numerics = "amx";
+    router.Update(view, kStart);
+  }
+  EXPECT_EQ(RouteName(router), "p0>d1");
+  EXPECT_EQ(RouteName(router), "p0>d0") << "load counts for more";
+}
+
 TEST(RouterTest, IdsAreDistinctAndFollowTheSeed) {
   Router router = MakeRouter({"m0"}), same = MakeRouter({"m0"});
   std::set<uint64_t> ids;
