@@ -2,11 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
 import uuid
 
 import pytest
 
-from tandem_server import TandemServer
+from tandem_server import ROOT, TandemServer
 
 FIRST = ["ingress", "retry", "route", "network", "queue", "prefill", "detokenize"]
 SECOND = {"kv_exposed", "queue", "decode", "network"}
@@ -81,6 +83,15 @@ def test_stages_are_histograms(server):
         counts = dict(re.findall(rf'^{name}_count{{stage="(\w+)"}} (\d+)$', metrics.decode(), re.MULTILINE))
         assert set(counts) == set(stages)
         assert all(int(count) > 0 for count in counts.values())
+
+
+def test_the_tool_prints_every_stage(server):
+    result = subprocess.run([sys.executable, ROOT / "tools/bench_stages.py", "--url", f"http://{server.http}",
+                             "--tokens", "40", "--requests", "1"], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert "40 tokens, 1 requests, disaggregated" in result.stdout
+    for stage in [*(f"first: {stage}" for stage in FIRST), *(f"second: {stage}" for stage in SECOND)]:
+        assert stage in result.stdout
 
 
 def test_a_mixed_worker_exposes_no_transfer():
