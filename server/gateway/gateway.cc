@@ -124,8 +124,8 @@ absl::Status Gateway::Parts::ListenHttp() {
                                   .write_timeout = options.write_timeout};
   ASSIGN_OR_RETURN(http_server, HttpServer::Create(
                                     http, event_loop,
-                                    [this](std::shared_ptr<HttpExchange> exchange) {
-                                      router.Handle(std::move(exchange));
+                                    [this](const std::shared_ptr<HttpExchange>& exchange) {
+                                      router.Handle(exchange);
                                     },
                                     [](int http_status, absl::string_view message) {
                                       return ErrorResponse(HttpProtocolError(http_status, message));

@@ -144,10 +144,10 @@ WorkerCall::Callbacks Generation::CallbacksFor(Source source) {
                 if (attempt == self->attempt_) self->OnEvent(source, std::move(event));
               },
           .on_done =
-              [self = shared_from_this(), source, attempt = attempt_](absl::Status status) {
+              [self = shared_from_this(), source, attempt = attempt_](const absl::Status& status) {
                 --self->num_open_calls_;
                 if (attempt != self->attempt_) return self->CompleteIfLeft();
-                self->OnDone(source, std::move(status));
+                self->OnDone(source, status);
               }};
 }
 

@@ -26,10 +26,14 @@ def body(i: int) -> dict:
 
 
 def stream(server, i: int, cancel_after: int | None) -> str | None:
-    """The whole text, or None if the client went away after some chunks."""
+    """The whole text, or None if the client went away: after some chunks, or if there are to be none, soon after it has
+    asked, which may be in a queue, in prefill, or while KV is on its way."""
     connection = server.connection()
     try:
         connection.request("POST", "/v1/completions", json.dumps(body(i)), {"Content-Type": "application/json"})
+        if cancel_after == 0:
+            time.sleep(random.uniform(0, 0.5))
+            return None
         response = connection.getresponse()
         assert response.status == 200, response.read()
         texts = []
@@ -40,7 +44,7 @@ def stream(server, i: int, cancel_after: int | None) -> str | None:
                 chunk = json.loads(line[6:])
                 assert "error" not in chunk, chunk
                 texts.append(chunk["choices"][0]["text"])
-                if cancel_after is not None and len(texts) > cancel_after:
+                if cancel_after is not None and len(texts) >= cancel_after:
                     return None
         raise AssertionError(f"the stream of request {i} broke off")
     finally:
