@@ -196,3 +196,10 @@ class TandemServer(TandemProcess):
             blocks[state] = blocks.get(state, 0) + float(value)
         assert blocks, "no tandem_kv_blocks in /metrics"
         return blocks
+
+    def is_idle(self) -> bool:
+        """Every block is free or cached."""
+        return not any(count for state, count in self.kv_blocks().items() if state not in ("free", "cached"))
+
+    def check_no_block_is_lost(self) -> None:
+        wait_until(self.is_idle, "every block is free or cached again")

@@ -62,8 +62,7 @@ def test_roles_change_under_load(server):
                     assert set_role(other, name, {"role": role}) == (200, {"name": name, "role": role})
                 wait_until(lambda: all(roles(other)[name] == role for name, role in switch.items()), "roles are told")
                 assert [future.result() for future in futures] == undisturbed
-        wait_until(lambda: not any(count for state, count in other.kv_blocks().items()
-                                   if state not in ("free", "cached")), "every block is free or cached again")
+        other.check_no_block_is_lost()
 
 
 def test_a_role_decides_what_is_routed_there_and_keeps_the_cache(server):

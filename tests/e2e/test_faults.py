@@ -34,10 +34,6 @@ def fallbacks(server) -> dict[str, float]:
             in re.findall(r'^tandem_fallback_total\{reason="(\w+)"\} (\S+)$', text.decode(), re.MULTILINE)}
 
 
-def is_idle(server) -> bool:
-    return not any(count for state, count in server.kv_blocks().items() if state not in ("free", "cached"))
-
-
 @pytest.fixture(scope="module")
 def undisturbed(server):
     return [answer(server, i) for i in range(NUM_REQUESTS)]
@@ -57,7 +53,7 @@ def test_killed_workers_cost_no_request(undisturbed, shape, role):
                     os.kill(workers[0], signal.SIGKILL)
             assert [future.result() for future in futures] == undisturbed
         assert sum(fallbacks(server).values()) > 0
-        wait_until(lambda: is_idle(server), "every block is free or cached again")
+        server.check_no_block_is_lost()
         wait_until(lambda: len(server.workers()) == int(prefill) + int(decode), "killed workers are started again")
 
 
@@ -91,7 +87,7 @@ def test_a_worker_that_only_pauses_is_replaced_and_what_it_still_sends_dropped(u
             finally:
                 os.kill(paused, signal.SIGCONT)
             assert [future.result() for future in futures] == undisturbed
-        wait_until(lambda: is_idle(other), "every block is free or cached again")
+        other.check_no_block_is_lost()
 
 
 def test_a_worker_that_is_told_to_end_hands_its_streams_on(server):
@@ -195,6 +191,6 @@ def test_killed_gateway_loses_its_own_streams_only(server):
             wait_until(lambda: second.kv_blocks()["running"] > 0, "requests run")
             first.kill()
             assert other.result()["choices"][0]["text"] == server.post("/v1/completions", wanted)["choices"][0]["text"]
-        wait_until(lambda: is_idle(second), "the blocks of the killed gateway's streams are back")
+        wait_until(second.is_idle, "the blocks of the killed gateway's streams are back")
         for connection, _ in streams:
             connection.close()

@@ -49,18 +49,13 @@ def undisturbed(server):
     return answer(server)[0]
 
 
-def check_no_block_is_lost(gateway) -> None:
-    wait_until(lambda: not any(count for state, count in gateway.kv_blocks().items() if state not in ("free", "cached")),
-               "every block is free or cached again")
-
-
 def test_a_broken_connection_is_tried_again(undisturbed):
     fault = Once(IN_A_PAYLOAD, cut)
     with gateway_behind(fault) as gateway:
         assert answer(gateway) == (undisturbed, "disaggregated") and fault.happened
         wait_until(lambda: total(gateway, "tandem_kv_transfer_retries_total") == 1, "the retry is counted")
         assert total(gateway, "tandem_recomputes_total") == 0
-        check_no_block_is_lost(gateway)
+        gateway.check_no_block_is_lost()
 
 
 def test_a_connection_that_always_breaks_is_given_up(undisturbed):
@@ -71,7 +66,7 @@ def test_a_connection_that_always_breaks_is_given_up(undisturbed):
         assert answer(gateway) == (undisturbed, "recomputed")
         wait_until(lambda: total(gateway, "tandem_recomputes_total") == 1, "the recomputation is counted")
         assert total(gateway, "tandem_kv_transfer_retries_total") == 1
-        check_no_block_is_lost(gateway)
+        gateway.check_no_block_is_lost()
 
 
 def test_a_changed_bit_is_found_and_sent_again(undisturbed):
@@ -80,7 +75,7 @@ def test_a_changed_bit_is_found_and_sent_again(undisturbed):
         assert answer(gateway) == (undisturbed, "disaggregated") and fault.happened
         wait_until(lambda: total(gateway, "tandem_kv_frame_errors_total") == 1, "the frame is counted")
         assert total(gateway, "tandem_kv_transfer_retries_total") == 0
-        check_no_block_is_lost(gateway)
+        gateway.check_no_block_is_lost()
 
 
 def test_a_slow_transfer_keeps_its_lease(undisturbed):
@@ -89,4 +84,4 @@ def test_a_slow_transfer_keeps_its_lease(undisturbed):
     with gateway_behind(fault, "--kv-lease", "2s") as gateway:
         assert answer(gateway) == (undisturbed, "disaggregated") and fault.happened
         assert total(gateway, "tandem_kv_lease_expired_total") == 0
-        check_no_block_is_lost(gateway)
+        gateway.check_no_block_is_lost()

@@ -23,19 +23,14 @@ def open_stream(server, body=LONG_STREAM):
     return connection, response
 
 
-def is_idle(server) -> bool:
-    """Whether every block of the ledger is free or holds nothing but cached prefixes."""
-    return not any(count for state, count in server.kv_blocks().items() if state not in ("free", "cached"))
-
-
 def test_client_that_goes_frees_its_blocks(server):
     total = sum(server.kv_blocks().values())
     streams = [open_stream(server) for _ in range(3)]
-    wait_until(lambda: not is_idle(server), "blocks are in use while streams run")
+    wait_until(lambda: not server.is_idle(), "blocks are in use while streams run")
     for connection, response in streams:
         response.close()
         connection.close()
-    wait_until(lambda: is_idle(server), "the blocks of clients that went are free")
+    wait_until(server.is_idle, "the blocks of clients that went are free")
     assert sum(server.kv_blocks().values()) == total
     server.post("/v1/completions", {"prompt": "Hi", "max_tokens": 1})
 

@@ -84,6 +84,5 @@ def test_soak(server):
                 client_of.result()
         assert num_whole > NUM_CLIENTS and num_cancelled > 0 and num_killed > 0
         wait_until(lambda: len(soaked.workers()) == 4, "killed workers are started again")
-        wait_until(lambda: all(count == 0 for state, count in soaked.kv_blocks().items()
-                               if state not in ("free", "cached")), "every block is free or cached again")
+        soaked.check_no_block_is_lost()
         print(f"{num_whole} answers, {num_cancelled} cancelled, {num_killed} workers killed")
