@@ -40,11 +40,14 @@ const std::map<absl::string_view, Folders>& AllowedFolders() {
       {"scheduler/planner", {"engine/core", "scheduler", "scheduler/sim"}},
       {"server", {"engine/core"}},
       {"server/worker", {"engine", "scheduler", "proto", "server"}},
-      {"server/controller", {"engine/core", "scheduler", "proto", "server"}},
+      {"server/controller",
+       {"engine/core", "scheduler", "scheduler/sim", "scheduler/planner", "proto", "server"}},
       {"server/gateway", {"engine", "proto", "server"}},
+      {"server/bench",
+       {"engine/core", "scheduler", "scheduler/sim", "scheduler/planner", "proto", "server"}},
       {"server/cli",
-       {"engine", "scheduler", "proto", "server", "server/worker", "server/controller",
-        "server/gateway"}},
+       {"engine", "scheduler", "scheduler/sim", "scheduler/planner", "proto", "server",
+        "server/worker", "server/controller", "server/gateway", "server/bench"}},
       {"server/main.cc", {"server/cli"}},
   };
   return *allowed;
