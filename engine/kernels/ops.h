@@ -34,9 +34,9 @@ absl::string_view IsaName(Isa isa);
 
 struct OpsOptions {
   Isa isa = Isa::kAuto;
-  // Packs quantised weights and multiplies them with quantised activations in integer arithmetic,
-  // and BF16 weights with BF16 activations where the CPU has instructions for it: several times as
-  // fast. Off: float32 throughout.
+  // Multiplies quantised weights with quantised activations in integer arithmetic, and BF16 weights
+  // with BF16 activations where the CPU has instructions for it: several times as fast. Off:
+  // float32 throughout.
   bool quantize_activations = true;
   int num_threads = 1;    // the caller's thread included
   std::vector<int> cpus;  // pin thread i to cpus[i % size]; empty: not pinned

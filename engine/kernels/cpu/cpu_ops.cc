@@ -75,10 +75,16 @@ void CpuOps::RmsNorm(const float* x, const float* weight, float epsilon, int64_t
   });
 }
 
+FloatLayout CpuOps::LayoutOf(DType dtype) const {
+  const bool in_pairs = dtype == DType::kBF16 && kernels_.bfloat16_matmul != nullptr;
+  return in_pairs ? FloatLayout::kPairs : FloatLayout::kColumns;
+}
+
 int64_t CpuOps::PackedBytes(const MatrixView& w) const {
-  if (!quantize_activations_) return 0;
-  if (w.dtype == DType::kBF16 && kernels_.bfloat16_matmul == nullptr) return 0;
-  return tandem::PackedBytes(w);
+  // Integers and pairs of BF16 multiply rounded activations.
+  const bool rounds =
+      GetDTypeInfo(w.dtype).block_size > 1 || LayoutOf(w.dtype) == FloatLayout::kPairs;
+  return rounds && !quantize_activations_ ? 0 : tandem::PackedBytes(w, LayoutOf(w.dtype));
 }
 
 MatrixView CpuOps::Pack(const MatrixView& w, uint8_t* out) {
@@ -86,7 +92,7 @@ MatrixView CpuOps::Pack(const MatrixView& w, uint8_t* out) {
   packed.packed = out;
   packed.packed_unit = PackedUnit(w);
   Split(DivideUp(w.rows, kGroupRows), 1, [&](int64_t begin, int64_t count, int) {
-    PackGroups(w, packed.packed_unit, begin, begin + count, out);
+    PackGroups(packed, LayoutOf(w.dtype), begin, begin + count, out);
   });
   return packed;
 }
@@ -94,19 +100,23 @@ MatrixView CpuOps::Pack(const MatrixView& w, uint8_t* out) {
 void CpuOps::MatMul(const float* x, int64_t rows, absl::Span<const Product> products,
                     Precision precision) {
   int64_t quantized_cols = 0, bfloat16_cols = 0;
+  bool any_packed = false;
   for (const Product& product : products) {
     if (product.w.packed == nullptr) {
       StoredMatMul(x, rows, product);
-    } else if (product.w.dtype == DType::kBF16) {
-      bfloat16_cols = product.w.cols;
-    } else {
+      continue;
+    }
+    any_packed = true;
+    if (GetDTypeInfo(product.w.dtype).block_size > 1) {
       quantized_cols = product.w.cols;
+    } else if (LayoutOf(product.w.dtype) == FloatLayout::kPairs) {
+      bfloat16_cols = product.w.cols;
     }
   }
   const int planes = precision == Precision::kHigh ? 2 : 1;
   if (quantized_cols > 0) Quantize(x, rows, quantized_cols, planes);
   if (bfloat16_cols > 0) RoundToBFloat16(x, rows, bfloat16_cols);
-  if (quantized_cols > 0 || bfloat16_cols > 0) PackedMatMul(rows, products, planes);
+  if (any_packed) PackedMatMul({.x = x, .rows = rows, .planes = planes}, products);
 }
 
 void CpuOps::Quantize(const float* x, int64_t rows, int64_t cols, int planes) {
@@ -133,7 +143,7 @@ void CpuOps::RoundToBFloat16(const float* x, int64_t rows, int64_t cols) {
   });
 }
 
-void CpuOps::PackedMatMul(int64_t rows, absl::Span<const Product> products, int planes) {
+void CpuOps::PackedMatMul(PackedShare whole, absl::Span<const Product> products) {
   int64_t num_groups = 0;
   for (const Product& product : products) {
     if (product.w.packed != nullptr) num_groups += DivideUp(product.w.rows, kGroupRows);
@@ -144,17 +154,18 @@ void CpuOps::PackedMatMul(int64_t rows, absl::Span<const Product> products, int 
     for (const Product& product : products) {
       if (product.w.packed == nullptr) continue;
       const int64_t groups = DivideUp(product.w.rows, kGroupRows);
-      const PackedShare share{.rows = rows,
-                              .planes = planes,
-                              .begin = std::max<int64_t>(begin - first, 0),
-                              .end = std::min(begin + count - first, groups),
-                              .thread = thread};
+      PackedShare part = whole;
+      part.begin = std::max<int64_t>(begin - first, 0);
+      part.end = std::min(begin + count - first, groups);
+      part.thread = thread;
       first += groups;
-      if (share.begin >= share.end) continue;
-      if (product.w.dtype == DType::kBF16) {
-        BFloat16Groups(product, share);
+      if (part.begin >= part.end) continue;
+      if (GetDTypeInfo(product.w.dtype).block_size > 1) {
+        QuantizedGroups(product, part);
+      } else if (LayoutOf(product.w.dtype) == FloatLayout::kPairs) {
+        BFloat16Groups(product, part);
       } else {
-        QuantizedGroups(product, share);
+        FloatGroups(product, part);
       }
     }
   });
@@ -196,6 +207,22 @@ void CpuOps::BFloat16Groups(const Product& product, const PackedShare& share) {
     args.out = product.out + row * w.rows;
     kernels_.bfloat16_matmul(args, share.begin, share.end);
   }
+}
+
+void CpuOps::FloatGroups(const Product& product, const PackedShare& share) {
+  const MatrixView& w = product.w;
+  FloatMatMulArgs args;
+  args.x = share.x;
+  args.num_rows = share.rows;
+  args.packed = w.packed;
+  args.dtype = w.dtype;
+  args.num_weights = w.rows;
+  args.cols = w.cols;
+  args.out_stride = w.rows;
+  args.bias = product.bias;
+  args.out = product.out;
+  args.panel = Scratch(share.thread, kFloatPanelFloats);
+  kernels_.float_matmul(args, share.begin, share.end);
 }
 
 void CpuOps::StoredMatMul(const float* x, int64_t rows, const Product& product) {

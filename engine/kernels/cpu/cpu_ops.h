@@ -41,10 +41,11 @@ class CpuOps : public Ops {
  private:
   // What one thread multiplies: groups [begin, end) of a packed weight with all rows.
   struct PackedShare {
+    const float* x;  // [rows, cols]
     int64_t rows;
     int planes;
-    int64_t begin, end;
-    int thread;
+    int64_t begin = 0, end = 0;
+    int thread = 0;
   };
 
   // Calls visit(begin, count, thread) for parts of [0, size) in parallel; parts are multiples of
@@ -52,16 +53,19 @@ class CpuOps : public Ops {
   template <typename Visit>
   void Split(int64_t size, int64_t grain, Visit visit);
   float* Scratch(int thread, int64_t floats);
+  FloatLayout LayoutOf(DType dtype) const;
   void StoredMatMul(const float* x, int64_t rows, const Product& product);
   // Fills quants_ and block_scales_ with `planes` of x.
   void Quantize(const float* x, int64_t rows, int64_t cols, int planes);
   // Fills rounded_ with x.
   void RoundToBFloat16(const float* x, int64_t rows, int64_t cols);
-  // All packed products of what was quantised or rounded.
-  void PackedMatMul(int64_t rows, absl::Span<const Product> products, int planes);
+  // All packed products, of what was quantised or rounded or of x; a thread's share of each follows
+  // from that of all, `whole`.
+  void PackedMatMul(PackedShare whole, absl::Span<const Product> products);
   // Groups [begin, end) of one weight.
   void QuantizedGroups(const Product& product, const PackedShare& share);
   void BFloat16Groups(const Product& product, const PackedShare& share);
+  void FloatGroups(const Product& product, const PackedShare& share);
 
   const Isa isa_;
   const bool quantize_activations_;

@@ -62,6 +62,27 @@ struct BFloat16MatMulArgs {
   float* out = nullptr;         // [num_rows, out_stride]
 };
 
+// The same with packed F32, F16 or BF16 weights, in float32; see float_matmul.h.
+struct FloatMatMulArgs {
+  const float* x = nullptr;         // [num_rows, cols]
+  int64_t num_rows = 0;             // at least 1
+  const uint8_t* packed = nullptr;  // the whole weight
+  DType dtype = DType::kF32;
+  int64_t num_weights = 0;  // rows of the weight
+  int64_t cols = 0;
+  int64_t out_stride = 0;
+  const float* bias = nullptr;  // or null
+  float* out = nullptr;         // [num_rows, out_stride]
+
+  float* panel = nullptr;  // this thread's scratch, kFloatPanelFloats
+};
+
+// Columns whose weights are widened to floats at a time, 16 KiB of a group, and rows of x that pass
+// them, 128 KiB of so many columns.
+inline constexpr int64_t kFloatStretch = 640;
+inline constexpr int64_t kFloatRowBlock = 128;
+inline constexpr int64_t kFloatPanelFloats = 2 * kFloatStretch * kGroupRows;
+
 // The heads of one row, rotated in place.
 struct RopeArgs {
   const float* cos = nullptr;  // [rotary_dim / 2]
@@ -153,8 +174,10 @@ struct KernelTable {
                        BlockScale* scales);
   // Groups [begin, end) of 16 rows of the weight.
   void (*quantized_matmul)(const QuantizedMatMulArgs& args, int64_t begin, int64_t end);
-  // The same for packed BF16 weights; null where BF16 weights are read as they are stored.
+  // The same for packed BF16 weights in pairs; null where BF16 weights are multiplied as floats.
   void (*bfloat16_matmul)(const BFloat16MatMulArgs& args, int64_t begin, int64_t end);
+  // The same for weights packed by columns.
+  void (*float_matmul)(const FloatMatMulArgs& args, int64_t begin, int64_t end);
   // One row of `cols` weights as floats, times scale.
   void (*embed_row)(DType dtype, const uint8_t* row, int64_t cols, float scale, float* out);
   // One row of `cols`.

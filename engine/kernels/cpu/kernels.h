@@ -3,6 +3,7 @@
 
 #include "engine/kernels/cpu/attention_kernel.h"
 #include "engine/kernels/cpu/elementwise_kernels.h"
+#include "engine/kernels/cpu/float_matmul.h"
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/matmul_kernel.h"
 #include "engine/kernels/cpu/probe_kernel.h"
@@ -16,6 +17,7 @@ constexpr KernelTable MakeKernelTable() {
                      .quantize_row = QuantizeRow<V>,
                      .quantized_matmul = QuantizedMatMul<V>,
                      .bfloat16_matmul = nullptr,
+                     .float_matmul = FloatMatMul<V>,
                      .embed_row = EmbedRow<V>,
                      .rms_norm = RmsNorm<V>,
                      .rope = Rope<V>,

@@ -171,13 +171,40 @@ void PackPairs(const MatrixView& w, int64_t group, uint8_t* out) {
   }
 }
 
+// T: as wide as a weight.
+template <typename T>
+void PackColumns(const MatrixView& w, int64_t group, T* out) {
+  const int64_t row_begin = group * kGroupRows;
+  const int64_t num_rows = std::min<int64_t>(kGroupRows, w.rows - row_begin);
+  std::fill(out, out + w.cols * kGroupRows, T{0});
+  for (int64_t row = 0; row < num_rows; ++row) {
+    const uint8_t* stored = w.Row(row_begin + row);
+    for (int64_t k = 0; k < w.cols; ++k) {
+      std::memcpy(out + k * kGroupRows + row, stored + k * sizeof(T), sizeof(T));
+    }
+  }
+}
+
+// Of one group of floats.
+int64_t FloatGroupBytes(const MatrixView& w, FloatLayout layout) {
+  return layout == FloatLayout::kPairs ? PairBytes(w)
+                                       : w.cols * kGroupRows * GetDTypeInfo(w.dtype).block_bytes;
+}
+
+void PackFloats(const MatrixView& w, FloatLayout layout, int64_t group, uint8_t* out) {
+  if (layout == FloatLayout::kPairs) return PackPairs(w, group, out);
+  if (w.dtype == DType::kF32) return PackColumns(w, group, reinterpret_cast<uint32_t*>(out));
+  PackColumns(w, group, reinterpret_cast<uint16_t*>(out));
+}
+
 }  // namespace
 
-int64_t PackedBytes(const MatrixView& w) {
-  if (w.dtype == DType::kBF16) return (w.rows + kGroupRows - 1) / kGroupRows * PairBytes(w);
+int64_t PackedBytes(const MatrixView& w, FloatLayout layout) {
+  const int64_t num_groups = (w.rows + kGroupRows - 1) / kGroupRows;
+  if (GetDTypeInfo(w.dtype).block_size == 1) return num_groups * FloatGroupBytes(w, layout);
   int64_t block_bytes = 0;
   VisitPackedFormat(w.dtype, [&]<PackedFormat kFormat>() { block_bytes = kFormat.BlockBytes(); });
-  return (w.rows + kGroupRows - 1) / kGroupRows * (w.cols / kQuantBlock) * block_bytes;
+  return num_groups * (w.cols / kQuantBlock) * block_bytes;
 }
 
 float PackedUnit(const MatrixView& w) {
@@ -199,16 +226,17 @@ float PackedUnit(const MatrixView& w) {
   return std::ldexp(1.0f, std::ilogb(largest) - 14);
 }
 
-void PackGroups(const MatrixView& w, float unit, int64_t begin, int64_t end, uint8_t* out) {
-  if (w.dtype == DType::kBF16) {
+void PackGroups(const MatrixView& w, FloatLayout layout, int64_t begin, int64_t end, uint8_t* out) {
+  if (GetDTypeInfo(w.dtype).block_size == 1) {
+    const int64_t group_bytes = FloatGroupBytes(w, layout);
     for (int64_t group = begin; group < end; ++group) {
-      PackPairs(w, group, out + group * PairBytes(w));
+      PackFloats(w, layout, group, out + group * group_bytes);
     }
   }
   VisitPackedFormat(w.dtype, [&]<PackedFormat kFormat>() {
     const int64_t group_bytes = w.cols / kQuantBlock * kFormat.BlockBytes();
     for (int64_t group = begin; group < end; ++group) {
-      PackGroup<kFormat>(w, unit, group, out + group * group_bytes);
+      PackGroup<kFormat>(w, w.packed_unit, group, out + group * group_bytes);
     }
   });
 }

@@ -10,7 +10,8 @@
 //   mins    16-bit floats [16 rows], only where has_min
 // A weight is scale * quant + min, or scale * (quant - zero).
 //
-// BF16 weights stand in groups of 16 rows too, in pairs of columns: [columns / 2][16 rows][2], with
+// F32, F16 and BF16 weights stand in groups of 16 rows too, column by column: [columns][16 rows];
+// or, BF16 for instructions that take them so, in pairs of columns: [columns / 2][16 rows][2], with
 // zeros up to a multiple of 32 columns.
 #pragma once
 
@@ -24,6 +25,8 @@ inline constexpr int kGroupRows = 16;    // weight rows that are packed together
 inline constexpr int kQuantBlock = 32;   // columns that share an activation scale
 inline constexpr int kGroupBytes = 512;  // expanded quants of one block of one group
 inline constexpr int kPairColumns = 32;  // packed BF16 weights have a multiple of it
+
+enum class FloatLayout { kColumns, kPairs };
 
 struct PackedFormat {
   int bits = 0;        // of a quant

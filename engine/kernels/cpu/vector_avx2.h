@@ -24,6 +24,8 @@ struct Avx2Vector {
   static constexpr int kWeightTile = 2;
   static constexpr int kRowTile = 3;
   static constexpr int kFusedRows = 2;
+  static constexpr int kFloatChains = 6;
+  static constexpr int kFloatRows = 6;
   static constexpr int kManyRows = 6;
   static constexpr int kManyVectors = 1;
   static constexpr int kFewRows = 3;

@@ -22,6 +22,8 @@ struct Avx512Vector {
   static constexpr int kWeightTile = 4;
   static constexpr int kRowTile = 6;
   static constexpr int kFusedRows = 4;
+  static constexpr int kFloatChains = 24;
+  static constexpr int kFloatRows = 12;
   static constexpr int kManyRows = 6;
   static constexpr int kManyVectors = 4;
   static constexpr int kFewRows = 4;

@@ -17,6 +17,8 @@ struct PortableVector {
   static constexpr int kWeightTile = 1;
   static constexpr int kRowTile = 2;
   static constexpr int kFusedRows = 2;
+  static constexpr int kFloatChains = 3;
+  static constexpr int kFloatRows = 3;
   static constexpr int kManyRows = 2;
   static constexpr int kManyVectors = 1;
   static constexpr int kFewRows = 2;

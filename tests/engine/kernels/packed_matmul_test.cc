@@ -171,13 +171,47 @@ TEST_P(PackedMatMulTest, ZerosStayZeroAndWhatIsNotFiniteIsNotHidden) {
   }
 }
 
-TEST_P(PackedMatMulTest, PacksWhatItReadsFasterThatWayAndOnlyWhenAsked) {
+// Float weights: odd sizes, more than one stretch of columns and one block of rows.
+TEST_P(PackedMatMulTest, FloatsAreOneChainPerOutputInAnyBatchOnAnyThreads) {
+  constexpr int64_t kRows = 150, kWidth = 51;
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (const int64_t cols : {7, 256, 563}) {
+      const RandomMatrix w(dtype, kWidth, cols, 31);
+      const std::vector<float> x = RandomFloats(kRows * cols, 32);
+      const std::vector<float> bias = RandomFloats(kWidth, 33);
+      OpsOptions options;
+      options.isa = GetParam();
+      options.quantize_activations = false;
+      for (const int num_threads : {1, 3}) {
+        options.num_threads = num_threads;
+        const std::unique_ptr<Ops> threaded = *Ops::Create(options);
+        if (threaded->PackedBytes(w.view) == 0) continue;  // pairs of BF16 round x
+        const PackedMatrix packed(*threaded, w.view);
+        const std::vector<float> unbiased =
+            Multiply(*threaded, x, kRows, packed.view(), nullptr, Precision::kLow);
+        EXPECT_LT(LargestError(unbiased, x, kRows, w.view), 4e-6)
+            << GetDTypeInfo(dtype).name << " cols=" << cols;
+        for (const int64_t batch : {1, 2, 3, 4, 7, 13, 128, 150}) {
+          std::vector<float> out(kRows * kWidth);
+          for (int64_t i = 0; i < kRows; i += batch) {
+            threaded->MatMul(x.data() + i * cols, std::min(batch, kRows - i),
+                             {{packed.view(), bias.data(), out.data() + i * kWidth}},
+                             Precision::kLow);
+          }
+          for (int64_t i = 0; i < kRows * kWidth; ++i) {
+            ASSERT_EQ(out[i], unbiased[i] + bias[i % kWidth])
+                << GetDTypeInfo(dtype).name << " cols=" << cols << " batch=" << batch;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(PackedMatMulTest, RoundsActivationsOnlyWhenAsked) {
   for (const DType dtype : kAllDTypes) {
     const RandomMatrix w(dtype, 16, 256, 1);
-    const bool has_bfloat16 = GetParam() == Isa::kAvx512Bf16 || GetParam() == Isa::kAmx;
-    const bool is_packed =
-        GetDTypeInfo(dtype).block_size > 1 || (dtype == DType::kBF16 && has_bfloat16);
-    EXPECT_EQ(ops().PackedBytes(w.view) > 0, is_packed) << GetDTypeInfo(dtype).name;
+    EXPECT_GT(ops().PackedBytes(w.view), 0) << GetDTypeInfo(dtype).name;
   }
   OpsOptions options;
   options.isa = GetParam();
@@ -185,6 +219,7 @@ TEST_P(PackedMatMulTest, PacksWhatItReadsFasterThatWayAndOnlyWhenAsked) {
   const auto exact = Ops::Create(options);
   ASSERT_TRUE(exact.ok());
   EXPECT_EQ((*exact)->PackedBytes(RandomMatrix(DType::kQ4_1, 16, 64, 1).view), 0);
+  EXPECT_GT((*exact)->PackedBytes(RandomMatrix(DType::kF16, 16, 64, 1).view), 0);
 }
 
 }  // namespace
