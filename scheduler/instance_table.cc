@@ -71,6 +71,7 @@ InstanceTable::Instance& InstanceTable::Update(const InstanceView& view, absl::T
     Leave(instance);
     Join(view, instance);
   }
+  if (view.num_steps != instance->view.num_steps) instance->kind->last_step = now;
   instance->view = view;
   instance->last_report = now;
   instance->kind->speed.Learn(view.latency);

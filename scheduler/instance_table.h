@@ -65,6 +65,7 @@ class InstanceTable {
     std::string numerics;
     int num_instances = 0;
     SpeedModel speed;
+    absl::Time last_step = absl::InfinitePast();  // was reported: the speed is as of then
     Order by_wait;  // those that prefill: time until a prompt of one step would have its token
     Order by_step;  // those that decode: time of a step, then most free blocks
     Order by_room;  // those that decode: most free blocks

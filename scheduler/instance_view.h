@@ -40,6 +40,7 @@ struct InstanceView {
   int num_decoding = 0;             // of them, those that decode
   int64_t num_decoding_tokens = 0;  // of these, prompts and outputs so far
   StepLatency latency;
+  int64_t num_steps = 0;  // that it is learnt from
   bool healthy = true;
   bool draining = false;  // finishes what it has, takes nothing new
 };

@@ -12,9 +12,9 @@
 namespace tandem {
 
 // An instance is a small number here, its slot. Prompts are given as the keys of all their prefixes
-// of full blocks, shortest first. Whoever holds a prefix is taken to hold the shorter ones too,
-// which is nearly always so, because caches give up the ends of chains first: where it is not, less
-// is found. Owned by one thread; the same calls give the same answers.
+// of full blocks, shortest first. Who holds a prefix is taken to hold the shorter ones too, which
+// caches see to by giving up the ends of chains first; where one does not, what is found is off.
+// Owned by one thread; the same calls give the same answers.
 class PrefixIndex {
  public:
   // Keeps at most `max_entries` pairs of key and instance, about 60 bytes each; what is told beyond

@@ -58,7 +58,7 @@ absl::StatusOr<RouteDecision> Router::Route(const RouteRequest& request, absl::T
     found = fallback;
     decision.fallback = "no_prefill_worker";
   }
-  RETURN_IF_ERROR(CheckTargets(*found, request));
+  RETURN_IF_ERROR(CheckTargets(*found, request, now));
   const InstanceView& prefill = found->prefill->view;
   const InstanceView& decode = found->decode->view;
   decision.request = Dispatch(*found, request, now);
@@ -77,8 +77,11 @@ absl::StatusOr<RouteDecision> Router::Route(const RouteRequest& request, absl::T
   return decision;
 }
 
-absl::Status Router::CheckTargets(const RouteChoice& choice, const RouteRequest& request) {
-  const bool may_refuse = request.reject_late && request.attempt == 0;
+absl::Status Router::CheckTargets(const RouteChoice& choice, const RouteRequest& request,
+                                  absl::Time now) const {
+  const absl::Time seen = std::min(choice.prefill->kind->last_step, choice.decode->kind->last_step);
+  const bool may_refuse =
+      request.reject_late && request.attempt == 0 && seen + options_.speed_expires > now;
   if (!may_refuse || !MissesTarget(choice, request)) return absl::OkStatus();
   const bool misses_ttft = absl::Milliseconds(choice.ttft_ms) > request.ttft_target;
   const double predicted_ms = misses_ttft ? choice.ttft_ms : choice.tpot_ms;

@@ -26,6 +26,9 @@ struct RouterOptions {
   absl::Duration report_lag = absl::Milliseconds(20);
   // At which KV travels between two instances.
   double kv_bytes_per_second = 1e9;
+  // Nobody is refused for a speed that was seen longer ago: it may have been a bad moment, and
+  // where all are refused there are no steps to learn better from.
+  absl::Duration speed_expires = absl::Seconds(30);
   // Of prefixes and the instances that hold them; see PrefixIndex.
   int64_t max_prefix_entries = 4 << 20;
 };
@@ -79,7 +82,8 @@ class Router {
     return {table_, prefixes_, options_.kv_bytes_per_second};
   }
   // RESOURCE_EXHAUSTED: see Route.
-  static absl::Status CheckTargets(const RouteChoice& choice, const RouteRequest& request);
+  absl::Status CheckTargets(const RouteChoice& choice, const RouteRequest& request,
+                            absl::Time now) const;
   RequestId Dispatch(const RouteChoice& choice, const RouteRequest& request, absl::Time now);
   RequestId NewRequestId();
 

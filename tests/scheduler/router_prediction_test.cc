@@ -36,6 +36,7 @@ InstanceView MakeView(const std::string& id) {
   view.layout = {.num_layers = 30, .num_kv_heads = 3, .head_dim = 64, .block_size = 16};
   view.num_free_blocks = 1000;
   view.latency = {.knows_prefill = true, .knows_decode = true, .coefficients = Speed()};
+  view.num_steps = 100;
   return view;
 }
 
@@ -186,6 +187,23 @@ TEST_F(RouterPredictionTest, RefusesWhatWillBeLateIfThatIsAskedFor) {
   request.attempt = 1;
   request.replay_of = RequestId(4);
   EXPECT_EQ(Route(request), "p0>d0") << "what has begun goes on";
+}
+
+TEST_F(RouterPredictionTest, RefusesNobodyForASpeedOfLongAgo) {
+  AddAll({"p0", "d0"});
+  RouteRequest request = Prompt(100);
+  request.ttft_target = absl::Milliseconds(1);
+  request.reject_late = true;
+  const auto code_after = [&](absl::Duration time) {
+    return router_.Route(request, kStart + time).status().code();
+  };
+  EXPECT_EQ(code_after(absl::Seconds(29)), absl::StatusCode::kResourceExhausted);
+  router_.Update(MakeView("p0"), kStart + absl::Seconds(30));  // has made no step since
+  EXPECT_EQ(code_after(absl::Seconds(30)), absl::StatusCode::kOk);
+  InstanceView view = MakeView("p0");
+  ++view.num_steps;
+  router_.Update(view, kStart + absl::Seconds(31));
+  EXPECT_EQ(code_after(absl::Seconds(31)), absl::StatusCode::kResourceExhausted);
 }
 
 TEST_F(RouterPredictionTest, ChoosesTheWayThatMeetsTheTargets) {
