@@ -70,6 +70,10 @@ class BlockManager {
   void Publish(absl::Span<const TokenId> tokens, absl::Span<const BlockId> table,
                PrefixChain* chain);
 
+  // What of the known prefixes has changed; see PrefixCache.
+  void RestartPrefixChanges() { cache_.RestartChanges(); }
+  PrefixChanges TakePrefixChanges(int limit) { return cache_.TakeChanges(limit); }
+
   // INTERNAL names the first of `blocks` that has no use in `state`.
   absl::Status CheckState(absl::Span<const BlockId> blocks, BlockState state) const;
 

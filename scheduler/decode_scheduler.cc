@@ -16,6 +16,12 @@ void DecodeScheduler::Schedule(int depth, absl::FunctionRef<bool(Sequence*)> gro
   }
 }
 
+int64_t DecodeScheduler::NumTokens() const {
+  int64_t sum = 0;
+  for (const Sequence* sequence : decoding_) sum += sequence->num_tokens();
+  return sum;
+}
+
 bool DecodeScheduler::AddRow(Sequence* sequence, absl::FunctionRef<bool(Sequence*)> grow,
                              Batch* batch) const {
   const int num_held = static_cast<int>(sequence->block_table.size());

@@ -31,6 +31,7 @@ class DecodeScheduler {
   Sequence* LastPreemptible() const { return decoding_.empty() ? nullptr : *decoding_.rbegin(); }
 
   int size() const { return static_cast<int>(decoding_.size()); }
+  int64_t NumTokens() const;  // of all of them, prompts and outputs so far
 
  private:
   const BlockManager& blocks_;

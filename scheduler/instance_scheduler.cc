@@ -489,6 +489,7 @@ SchedulerStats InstanceScheduler::Stats() const {
   stats.waiting_tokens = prefill_.NumQueuedTokens();
   stats.prefilling_requests = prefill_.num_prefilling();
   stats.decoding_requests = decode_.size();
+  stats.decoding_tokens = decode_.NumTokens();
   stats.expected_requests = receiver_.num_expected();
   stats.receiving_requests = receiver_.num_receiving();
   stats.leased_requests = leases_.size();

@@ -108,6 +108,11 @@ class InstanceScheduler {
   // Events since they were last taken. Call after whatever else than Commit and Fail.
   std::vector<Event> TakeEvents();
 
+  // At most `limit` of the prefixes that have become known here, or unknown, since they were last
+  // taken; all that are known count as new after RestartPrefixChanges, and nothing does before.
+  void RestartPrefixChanges() { blocks_.RestartPrefixChanges(); }
+  PrefixChanges TakePrefixChanges(int limit) { return blocks_.TakePrefixChanges(limit); }
+
   SchedulerStats Stats() const;
 
  private:

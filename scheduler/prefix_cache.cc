@@ -1,5 +1,8 @@
 #include "scheduler/prefix_cache.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "engine/core/log.h"
 
 namespace tandem {
@@ -39,6 +42,7 @@ bool PrefixCache::Insert(absl::Span<const TokenId> tokens, BlockId block, Prefix
                    .block = block};
   by_block_[block].key = key;
   by_block_[block].node = last_node_;
+  journal_.Add(key);
   *chain = {.key = key, .node = last_node_, .num_blocks = chain->num_blocks + 1};
   return true;
 }
@@ -62,8 +66,20 @@ BlockId PrefixCache::TakeOldest() {
   const BlockId block = unused_.front();
   unused_.pop_front();
   entries_.erase(by_block_[block].key);
+  journal_.Remove(by_block_[block].key);
   by_block_[block] = {};
   return block;
+}
+
+void PrefixCache::RestartChanges() {
+  std::vector<std::pair<uint64_t, uint64_t>> held;  // nodes, whose numbers rise, and keys
+  for (const Place& place : by_block_) {
+    if (place.node != 0) held.emplace_back(place.node, place.key);
+  }
+  std::sort(held.begin(), held.end());
+  std::vector<uint64_t> keys;
+  for (const auto& [node, key] : held) keys.push_back(key);
+  journal_.Restart(keys);
 }
 
 }  // namespace tandem

@@ -10,6 +10,7 @@
 #include "absl/types/span.h"
 #include "engine/core/ids.h"
 #include "engine/core/prefix_key.h"
+#include "scheduler/prefix_journal.h"
 
 namespace tandem {
 
@@ -49,6 +50,11 @@ class PrefixCache {
   // Gives up the block that has been unused for longest. Precondition: num_unused() > 0.
   BlockId TakeOldest();
 
+  // Which prefixes have come and gone; see PrefixJournal. After RestartChanges all count as new,
+  // shorter ones before those that continue them.
+  void RestartChanges();
+  PrefixChanges TakeChanges(int limit) { return journal_.Take(limit); }
+
   int size() const { return static_cast<int>(entries_.size()); }
   int num_unused() const { return static_cast<int>(unused_.size()); }
 
@@ -74,6 +80,7 @@ class PrefixCache {
   std::vector<Place> by_block_;
   std::list<BlockId> unused_;  // oldest first
   uint64_t last_node_ = 0;
+  PrefixJournal journal_;
 };
 
 }  // namespace tandem

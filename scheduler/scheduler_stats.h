@@ -15,7 +15,8 @@ struct SchedulerStats {
   int64_t waiting_tokens = 0;  // of these and of those being prefilled, still to be computed
   int prefilling_requests = 0;
   int decoding_requests = 0;
-  int expected_requests = 0;  // announced, no blocks held for them yet
+  int64_t decoding_tokens = 0;  // of these, prompts and outputs so far
+  int expected_requests = 0;    // announced, no blocks held for them yet
   int receiving_requests = 0;
   int leased_requests = 0;
 

@@ -98,6 +98,8 @@ absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
   options.replay_timeout = absl::Seconds(config.replay_timeout());
   options.max_concurrent_requests = static_cast<int>(config.max_concurrent_requests());
   options.api_keys.assign(config.api_key().begin(), config.api_key().end());
+  ASSIGN_OR_RETURN(options.slo_classes,
+                   SloClasses::Parse({config.slo_class().begin(), config.slo_class().end()}));
   if (!config.chat_template().empty()) {
     ASSIGN_OR_RETURN(options.chat_template_override, ReadFile(config.chat_template()));
   }

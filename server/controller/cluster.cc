@@ -23,6 +23,27 @@ absl::StatusOr<InstanceRole> ToRole(v1::Role role) {
   }
 }
 
+// What is not as it should be is not known.
+StepLatency ToLatency(const v1::StepLatency& from) {
+  StepLatency latency;
+  LatencyCoefficients& to = latency.coefficients;
+  if (from.prefill_size() == 3) {
+    to.prefill = {
+        .base_ms = from.prefill(0), .token_ms = from.prefill(1), .square_ms = from.prefill(2)};
+  }
+  const auto decode = [](const auto& values) -> LatencyCoefficients::Decode {
+    if (values.size() != 3) return {};
+    return {.base_ms = values.Get(0), .context_ms = values.Get(1), .row_ms = values.Get(2)};
+  };
+  to.decode = decode(from.decode());
+  to.large_decode = decode(from.large_decode());
+  to.large_decode_rows = from.large_decode_rows();
+  if (!LatencyModel::Create(to).ok()) return {};
+  latency.knows_prefill = from.prefill_size() == 3;
+  latency.knows_decode = from.decode_size() == 3;
+  return latency;
+}
+
 absl::StatusOr<InstanceView> ToView(const v1::InstanceState& state) {
   const v1::RegisterRequest& registration = state.registration();
   const v1::KvLayoutInfo& info = registration.layout();
@@ -33,6 +54,7 @@ absl::StatusOr<InstanceView> ToView(const v1::InstanceState& state) {
   view.address = registration.address();
   view.model_hash = registration.model().content_hash();
   view.numerics = registration.model().numerics();
+  view.compute = registration.compute();
   view.layout = {.num_layers = info.num_layers(),
                  .num_kv_heads = info.num_kv_heads(),
                  .head_dim = info.head_dim(),
@@ -40,13 +62,46 @@ absl::StatusOr<InstanceView> ToView(const v1::InstanceState& state) {
   ASSIGN_OR_RETURN(view.layout.dtype, ParseDType(info.dtype()));
   view.num_free_blocks =
       static_cast<int>(state.stats().blocks_free() + state.stats().blocks_cached());
-  view.num_queued_tokens = state.stats().waiting_tokens();
-  view.num_requests =
-      static_cast<int>(state.stats().running_requests() + state.stats().receiving_requests() +
-                       state.stats().waiting_requests());
+  const v1::WorkerStats& stats = state.stats();
+  view.num_queued_tokens = stats.waiting_tokens();
+  // Announced ones wait too, but have no tokens here.
+  view.num_queued_prompts =
+      stats.waiting_tokens() == 0
+          ? 0
+          : static_cast<int>(stats.waiting_requests() + stats.running_requests() -
+                             stats.decoding_requests());
+  view.num_requests = static_cast<int>(stats.running_requests() + stats.receiving_requests() +
+                                       stats.waiting_requests());
+  view.num_decoding = static_cast<int>(stats.decoding_requests());
+  view.num_decoding_tokens = stats.decoding_tokens();
+  view.latency = ToLatency(stats.latency());
+  view.num_steps = stats.steps();
   view.healthy = state.healthy();
   view.draining = state.draining();
   return view;
+}
+
+RouteRequest FromProto(const v1::RouteRequest& request) {
+  RouteRequest wanted{.num_prompt_tokens = request.num_prompt_tokens(),
+                      .max_tokens = request.max_tokens(),
+                      .reject_late = request.reject_late(),
+                      .attempt = request.attempt(),
+                      .numerics = request.numerics()};
+  for (const v1::PrefixKeys& prefixes : request.prefixes()) {
+    wanted.prefixes.push_back({.block_size = prefixes.block_size(),
+                               .keys = {prefixes.keys().begin(), prefixes.keys().end()}});
+  }
+  if (request.ttft_target_ms() != 0) {
+    wanted.ttft_target = absl::Milliseconds(request.ttft_target_ms());
+  }
+  if (request.tpot_target_ms() != 0) {
+    wanted.tpot_target = absl::Milliseconds(request.tpot_target_ms());
+  }
+  if (request.replay_of() != 0) wanted.replay_of = RequestId(request.replay_of());
+  for (const v1::WorkerIncarnation& lost : request.avoid()) {
+    wanted.avoid.emplace_back(InstanceId(lost.instance_id()), lost.epoch());
+  }
+  return wanted;
 }
 
 v1::WorkerTarget ToTarget(const RouteTarget& target) {
@@ -112,6 +167,13 @@ absl::Status Cluster::Heartbeat(const v1::HeartbeatRequest& beat, absl::Time now
   }
   ASSIGN_OR_RETURN(const InstanceView view, ToView(state));
   router_.Update(view, now);
+  if (beat.has_prefixes()) {
+    const auto& added = beat.prefixes().added();
+    const auto& removed = beat.prefixes().removed();
+    router_.UpdatePrefixes(view.id, {.restart = beat.prefixes().restart(),
+                                     .added = {added.begin(), added.end()},
+                                     .removed = {removed.begin(), removed.end()}});
+  }
   return absl::OkStatus();
 }
 
@@ -125,14 +187,8 @@ void Cluster::Leave(const std::string& instance_id, uint64_t epoch) {
 }
 
 absl::StatusOr<v1::RouteResponse> Cluster::Route(const v1::RouteRequest& request, absl::Time now) {
+  const RouteRequest wanted = FromProto(request);
   absl::MutexLock lock(&mutex_);
-  RouteRequest wanted{.num_prompt_tokens = request.num_prompt_tokens(),
-                      .attempt = request.attempt(),
-                      .numerics = request.numerics()};
-  if (request.replay_of() != 0) wanted.replay_of = RequestId(request.replay_of());
-  for (const v1::WorkerIncarnation& lost : request.avoid()) {
-    wanted.avoid.emplace_back(InstanceId(lost.instance_id()), lost.epoch());
-  }
   ASSIGN_OR_RETURN(const RouteDecision decision, router_.Route(wanted, now));
   v1::RouteResponse response;
   response.set_request_id(decision.request.value());
@@ -142,6 +198,8 @@ absl::StatusOr<v1::RouteResponse> Cluster::Route(const v1::RouteRequest& request
   response.set_fallback(decision.fallback);
   response.set_numerics(decision.numerics);
   response.set_inexact(decision.inexact);
+  response.set_ttft_ms(absl::ToDoubleMilliseconds(decision.ttft));
+  response.set_tpot_ms(absl::ToDoubleMilliseconds(decision.tpot));
   return response;
 }
 

@@ -26,7 +26,8 @@ class GrpcController : public Controller {
   explicit GrpcController(const ControllerOptions& options)
       : cluster_(
             {.seed = (static_cast<uint64_t>(std::random_device()()) << 32) | std::random_device()(),
-             .heartbeat_timeout = options.heartbeat_timeout}),
+             .heartbeat_timeout = options.heartbeat_timeout,
+             .kv_bytes_per_second = options.kv_bytes_per_second}),
         service_(&cluster_, options.heartbeat) {}
   ~GrpcController() override { Shutdown(); }
 

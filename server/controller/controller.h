@@ -18,6 +18,7 @@ struct ControllerOptions {
   int grpc_port = 0;                                            // 0: any free one
   absl::Duration heartbeat = absl::Milliseconds(100);           // how often workers report
   absl::Duration heartbeat_timeout = absl::Milliseconds(2000);  // silent for longer: not routed to
+  double kv_bytes_per_second = 1e9;                             // between two workers
 };
 
 class Controller {

@@ -75,7 +75,7 @@ void Answer::Cut(const absl::Status& status) {
 
 void Answer::Record(const absl::Status& status) const {
   const Metrics::RequestOutcome outcome =
-      OutcomeOfRequest(usage(), summaries_, status, call().request().received);
+      OutcomeOfRequest(usage(), summaries_, status, call().request().received, parts_.prepared.slo);
   services_.metrics.ObserveRequest(outcome);
   LOG(INFO) << "request_id=" << call().request_id << " outcome=" << outcome.outcome
             << " path=" << (path_.empty() ? "none" : path_)

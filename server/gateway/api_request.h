@@ -13,6 +13,7 @@
 #include "engine/core/ids.h"
 #include "engine/core/sampling_params.h"
 #include "server/gateway/json_fields.h"
+#include "server/gateway/slo.h"
 
 namespace tandem {
 
@@ -41,8 +42,8 @@ struct ApiRequest {
   bool skip_special_tokens = true;
   std::string cache_salt;  // prompts of different ones share nothing; empty is one too
   std::string tenant;      // who shares fairly with others; empty is one too
-  absl::Duration ttft_target = absl::InfiniteDuration();  // orders requests of one priority
-  int priority = 0;                                       // lower is earlier
+  SloWish slo;             // its time to first token also orders requests of one priority
+  int priority = 0;        // lower is earlier
 
   bool stream = false;
   bool include_usage = false;           // a last chunk with usage

@@ -87,8 +87,11 @@ void ClusterWatch::Stop() {
 
 void ClusterWatch::Take(v1::ClusterState state) {
   absl::flat_hash_set<std::string> addresses;
+  std::set<int> block_sizes;
   for (const v1::InstanceState& instance : state.instances()) {
     addresses.insert(instance.registration().address());
+    const int block_size = instance.registration().layout().block_size();
+    if (block_size > 0) block_sizes.insert(block_size);
   }
   workers_.Retain(addresses);
   for (const std::string& address : addresses_) {
@@ -96,8 +99,10 @@ void ClusterWatch::Take(v1::ClusterState state) {
   }
   addresses_ = std::move(addresses);
   const bool was_servable = view()->was_servable || state.servable();
-  Publish(std::make_shared<View>(
-      View{.state = std::move(state), .is_connected = true, .was_servable = was_servable}));
+  Publish(std::make_shared<View>(View{.state = std::move(state),
+                                      .block_sizes = std::move(block_sizes),
+                                      .is_connected = true,
+                                      .was_servable = was_servable}));
 }
 
 void ClusterWatch::Lost(const absl::Status& status) {

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -23,6 +24,7 @@ class ClusterWatch {
  public:
   struct View {
     v1::ClusterState state;     // the last one received
+    std::set<int> block_sizes;  // of its instances
     bool is_connected = false;  // the scheduler is there
     bool was_servable = false;  // a request could be served at some time since the start
     bool is_servable() const { return is_connected && state.servable(); }

@@ -9,6 +9,7 @@
 #include "server/gateway/chat_messages.h"
 #include "server/gateway/error.h"
 #include "server/gateway/openai_request.h"
+#include "server/gateway/request_headers.h"
 
 namespace tandem {
 namespace {
@@ -28,26 +29,6 @@ Json Field(const Json& body, std::initializer_list<const char*> spellings) {
     if (field != body.end() && !field->is_null()) return *field;
   }
   return nullptr;
-}
-
-// Who asks, and how soon the first token is wanted (the names that llm-d's gateways send), and
-// whether the answer is to tell where its time went.
-absl::Status TakeHeaders(const HttpHeaders& headers, ApiRequest& request) {
-  constexpr absl::string_view kTiming = "x-tandem-timing";
-  const absl::string_view timing = FindHeader(headers, kTiming);
-  if (!timing.empty() && !absl::SimpleAtob(timing, &request.wants_timing)) {
-    return InvalidField(kTiming, absl::StrCat(kTiming, " must be true or false, got ", timing));
-  }
-  request.tenant = std::string(FindHeader(headers, "x-llm-d-inference-fairness-id"));
-  constexpr absl::string_view kTtft = "x-llm-d-slo-ttft-ms";
-  const absl::string_view text = FindHeader(headers, kTtft);
-  if (text.empty()) return absl::OkStatus();
-  double ttft_ms = 0;
-  if (!absl::SimpleAtod(text, &ttft_ms) || !(ttft_ms > 0)) {
-    return InvalidField(kTtft, absl::StrCat(kTtft, " must be a positive number, got ", text));
-  }
-  request.ttft_target = absl::Milliseconds(ttft_ms);
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -90,7 +71,12 @@ void Endpoints::AddTo(HttpRouter& router) {
 void Endpoints::Complete(ApiKind kind, const HttpCall& call) const {
   const absl::Status status = TryComplete(kind, call);
   if (status.ok()) return;
-  parts_.metrics.ObserveRequest({.outcome = OutcomeOf(status)});
+  Metrics::RequestOutcome outcome{.outcome = OutcomeOf(status)};
+  const SloClasses& classes = parts_.services.slo_classes;
+  if (std::string name = SloClassName(call.request().headers, classes); !name.empty()) {
+    outcome.slo_class = std::move(name);
+  }
+  parts_.metrics.ObserveRequest(outcome);
   call.RespondError(status, /*close=*/parts_.active_requests.is_draining());
 }
 
@@ -99,11 +85,13 @@ absl::Status Endpoints::TryComplete(ApiKind kind, const HttpCall& call) const {
   ASSIGN_OR_RETURN(ActiveRequests::Place place, parts_.active_requests.Admit());
   const HttpRequest& http = call.request();
   ASSIGN_OR_RETURN(ApiRequest request, ParseOpenAiRequest(kind, http.body));
-  RETURN_IF_ERROR(TakeHeaders(http.headers, request));
-  ASSIGN_OR_RETURN(PreparedRequest prepared, PrepareRequest(request, parts_.model,
-                                                            {.max_model_len = MaxModelLen(),
-                                                             .arrival = http.received,
-                                                             .random_seed = RandomUint64()}));
+  RETURN_IF_ERROR(TakeHeaders(http.headers, parts_.services.slo_classes, request));
+  ASSIGN_OR_RETURN(PreparedRequest prepared,
+                   PrepareRequest(request, parts_.model,
+                                  {.max_model_len = MaxModelLen(),
+                                   .arrival = http.received,
+                                   .random_seed = RandomUint64(),
+                                   .slo_classes = &parts_.services.slo_classes}));
   ResponseIdentity identity{
       .id = absl::StrCat(kind == ApiKind::kChat ? "chatcmpl-" : "cmpl-", call.request_id),
       .created = absl::ToUnixSeconds(http.received),

@@ -60,6 +60,8 @@ struct Gateway::Parts {
                  .workers = workers,
                  .metrics = metrics,
                  .tokenizer = *model.tokenizer,
+                 .cluster = cluster,
+                 .slo_classes = options.slo_classes,
                  .replay_timeout = options.replay_timeout},
         endpoints({.model = model,
                    .cluster = cluster,
@@ -103,6 +105,7 @@ struct Gateway::Parts {
 };
 
 absl::Status Gateway::Parts::Listen() {
+  for (const std::string& label : options.slo_classes.Labels()) metrics.AddSloClass(label);
   endpoints.AddTo(router);
   cluster_endpoints.AddTo(router);
   // Until the event loop runs, connections wait in their backlog. gRPC has threads of its own, so

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/channel.h"
+#include "server/gateway/slo.h"
 
 namespace tandem {
 
@@ -28,6 +29,7 @@ struct GatewayOptions {
   std::shared_ptr<grpc::Channel> scheduler;
   std::string version;
   std::vector<std::string> api_keys;  // empty: anyone may ask
+  SloClasses slo_classes;
 
   int64_t max_body_bytes = 16 << 20;
   int max_concurrent_requests = 1024;

@@ -52,7 +52,10 @@ void GenerateCall::Start() {
     if (self->end_) return;  // cancelled before it began
     const absl::Status status = self->TryBegin();
     if (status.ok()) return;
-    self->parts_.services.metrics.ObserveRequest({.outcome = OutcomeOf(status)});
+    Metrics::RequestOutcome outcome{.outcome = OutcomeOf(status)};
+    const std::string& slo_class = self->request_.slo_class();
+    if (self->parts_.services.slo_classes.Has(slo_class)) outcome.slo_class = slo_class;
+    self->parts_.services.metrics.ObserveRequest(outcome);
     self->End(status);
   });
 }
@@ -64,7 +67,8 @@ absl::Status GenerateCall::TryBegin() {
   ASSIGN_OR_RETURN(prepared_, PrepareRequest(request, parts_.model,
                                              {.max_model_len = max_model_len,
                                               .arrival = arrival_,
-                                              .random_seed = RandomUint64()}));
+                                              .random_seed = RandomUint64(),
+                                              .slo_classes = &parts_.services.slo_classes}));
   request_id_ = request_.request_id().empty() ? RandomId() : request_.request_id();
   num_samples_per_prompt_ = request.n;
   summaries_.resize(prepared_.samples.size());
@@ -121,6 +125,8 @@ void GenerateCall::OnSampleEnd(int sample, const GenerationSummary& summary, boo
   usage.set_ttft_ms(absl::ToDoubleMilliseconds(summary.ttft));
   usage.set_tpot_ms(absl::ToDoubleMilliseconds(summary.tpot));
   usage.set_path(summary.path);
+  usage.set_predicted_ttft_ms(absl::ToDoubleMilliseconds(summary.predicted_ttft));
+  usage.set_predicted_tpot_ms(absl::ToDoubleMilliseconds(summary.predicted_tpot));
   FillStages(summary.first_token_stages, *usage.mutable_first_token_stages_ms());
   FillStages(summary.second_token_stages, *usage.mutable_second_token_stages_ms());
   WriteOn();
@@ -163,7 +169,8 @@ void GenerateCall::End(const absl::Status& status) {
   end_ = status;
   if (!summaries_.empty()) {
     const Usage usage = SumUsage(prepared_, num_samples_per_prompt_, summaries_);
-    parts_.services.metrics.ObserveRequest(OutcomeOfRequest(usage, summaries_, status, arrival_));
+    parts_.services.metrics.ObserveRequest(
+        OutcomeOfRequest(usage, summaries_, status, arrival_, prepared_.slo));
   }
   WriteOn();
 }

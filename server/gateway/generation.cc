@@ -7,7 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
 #include "server/gateway/cluster_clients.h"
+#include "server/gateway/cluster_watch.h"
 #include "server/gateway/metrics.h"
+#include "server/gateway/route_request.h"
 #include "server/gateway/wire_format.h"
 #include "server/gateway/worker_failure.h"
 
@@ -42,11 +44,8 @@ void Generation::Start() {
 }
 
 void Generation::AskForRoute() {
-  v1::RouteRequest route;
-  route.set_num_prompt_tokens(static_cast<int32_t>(request_.prompt->size() + tokens_.size()));
-  route.set_max_tokens(request_.sampling.max_tokens);
-  route.set_priority(request_.priority);
-  route.set_model(request_.model);
+  v1::RouteRequest route =
+      MakeRouteRequest(request_, tokens_, services_.cluster.view()->block_sizes, absl::Now());
   if (is_routed_) {
     route.set_replay_of(route_.request_id());
     route.set_attempt(route_.attempt() + 1);
@@ -75,7 +74,14 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
   route_ = *std::move(route);
   is_routed_ = true;
   if (listener_ == nullptr) return CompleteIfLeft();
-  if (attempt_ == 0) numerics_ = route_.numerics();
+  if (attempt_ == 0) {
+    numerics_ = route_.numerics();
+    if (route_.ttft_ms() > 0) {
+      summary_.predicted_ttft =
+          absl::Now() - request_.arrival + absl::Milliseconds(route_.ttft_ms());
+      summary_.predicted_tpot = absl::Milliseconds(route_.tpot_ms());
+    }
+  }
   if (!route_.fallback().empty()) services_.metrics.CountFallback(route_.fallback());
   if (route_.inexact()) services_.metrics.CountFallback("inexact");
   summary_.prefill_instance = route_.prefill().instance_id();
@@ -131,8 +137,8 @@ v1::EngineRequest Generation::MakeEngineRequest() const {
   engine_request.set_priority(request_.priority);
   engine_request.set_cache_salt(request_.cache_salt);
   engine_request.set_tenant(request_.tenant);
-  if (request_.due != absl::InfiniteFuture()) {
-    engine_request.set_due_unix_us(absl::ToUnixMicros(request_.due));
+  if (request_.slo.ttft != absl::InfiniteDuration()) {
+    engine_request.set_due_unix_us(absl::ToUnixMicros(request_.arrival + request_.slo.ttft));
   }
   engine_request.set_arrival_unix_us(absl::ToUnixMicros(request_.arrival));
   return engine_request;
@@ -370,7 +376,8 @@ void Generation::Cancel() {
 void Generation::End(const absl::Status& status) {
   if (const auto listener = std::exchange(listener_, nullptr)) {
     route_again_ = nullptr;
-    if (!status.ok()) {
+    // To refuse costs little, and comes in bursts.
+    if (!status.ok() && !absl::IsResourceExhausted(status)) {
       LOG(WARNING) << "generation failed request_id=" << route_.request_id()
                    << " prefill=" << summary_.prefill_instance
                    << " decode=" << summary_.decode_instance << ": " << status.ToString();

@@ -19,11 +19,13 @@
 #include "server/gateway/active_requests.h"
 #include "server/gateway/executor.h"
 #include "server/gateway/output_text.h"
+#include "server/gateway/slo.h"
 #include "server/gateway/stage_timer.h"
 #include "server/gateway/worker_call.h"
 
 namespace tandem {
 
+class ClusterWatch;
 class SchedulerClient;
 class Tokenizer;
 class WorkerStubs;
@@ -34,6 +36,8 @@ struct GenerationServices {
   WorkerStubs& workers;
   Metrics& metrics;
   const Tokenizer& tokenizer;
+  const ClusterWatch& cluster;
+  const SloClasses& slo_classes;
   absl::Duration replay_timeout;  // see GatewayOptions
 };
 
@@ -45,12 +49,12 @@ struct GenerationRequest {
   std::vector<std::string> stop_strings;
   bool include_stop_str_in_output = false;
   bool skip_special_tokens = true;
-  bool is_prompt_only = false;              // draw one token, since workers must, and drop it
-  uint64_t cache_salt = 0;                  // 0: none
-  uint64_t tenant = 0;                      // a hash of its name
-  absl::Time due = absl::InfiniteFuture();  // the first token is wanted by then
-  int priority = 0;                         // lower is earlier
-  absl::Time arrival;                       // at the gateway
+  bool is_prompt_only = false;  // draw one token, since workers must, and drop it
+  uint64_t cache_salt = 0;      // 0: none
+  uint64_t tenant = 0;          // a hash of its name
+  Slo slo;
+  int priority = 0;                                    // lower is earlier
+  absl::Time arrival;                                  // at the gateway
   std::shared_ptr<const ActiveRequests::Place> place;  // kept until both workers have let go
 };
 
@@ -69,10 +73,12 @@ struct GenerationSummary {
   std::optional<TokenId> stop_token;                 // one that the client named
 
   int num_completion_tokens = 0;
-  int num_cached_tokens = 0;   // of the prompt
-  int64_t kv_bytes = 0;        // crossed between the workers
-  absl::Duration ttft;         // arrival -> first token here
-  absl::Duration tpot;         // mean gap between the tokens after the first; zero for one token
+  int num_cached_tokens = 0;      // of the prompt
+  int64_t kv_bytes = 0;           // crossed between the workers
+  absl::Duration ttft;            // arrival -> first token here
+  absl::Duration tpot;            // mean gap between the tokens after the first; zero for one token
+  absl::Duration predicted_ttft;  // when it was routed first, from arrival on; zero: was not
+  absl::Duration predicted_tpot;
   Stages first_token_stages;   // of ttft; empty: not known
   Stages second_token_stages;  // of the gap between the first two tokens; empty: not known
   std::string path;            // disaggregated | local | recomputed | migrated

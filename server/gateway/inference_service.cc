@@ -28,6 +28,20 @@ absl::Status CheckRange(absl::string_view field, int64_t value, int64_t min, int
                       absl::StrCat(field, " must be between ", min, " and ", max, ", got ", value));
 }
 
+absl::Status TakeTarget(absl::string_view field, double ms, std::optional<absl::Duration>& target) {
+  if (!(ms >= 0)) return InvalidField(field, absl::StrCat(field, " must not be negative"));
+  if (ms > 0) target = absl::Milliseconds(ms);
+  return absl::OkStatus();
+}
+
+absl::Status TakeSlo(const v1::GenerateRequest& proto, SloWish& slo) {
+  RETURN_IF_ERROR(TakeTarget("ttft_target_ms", proto.ttft_target_ms(), slo.ttft));
+  RETURN_IF_ERROR(TakeTarget("tpot_target_ms", proto.tpot_target_ms(), slo.tpot));
+  slo.class_name = proto.slo_class();
+  if (proto.has_reject_late()) slo.reject_late = proto.reject_late();
+  return absl::OkStatus();
+}
+
 absl::Status TakeInput(const v1::GenerateRequest& proto, ApiRequest& request) {
   request.kind = ApiKind::kCompletions;
   switch (proto.input_case()) {
@@ -84,12 +98,7 @@ absl::StatusOr<ApiRequest> FromProto(const v1::GenerateRequest& proto) {
   request.priority = proto.priority();
   request.cache_salt = proto.cache_salt();
   request.tenant = proto.tenant();
-  if (!(proto.ttft_target_ms() >= 0)) {
-    return InvalidField("ttft_target_ms", "ttft_target_ms must not be negative");
-  }
-  if (proto.ttft_target_ms() > 0) {
-    request.ttft_target = absl::Milliseconds(proto.ttft_target_ms());
-  }
+  RETURN_IF_ERROR(TakeSlo(proto, request.slo));
   request.stream = true;
   return request;
 }

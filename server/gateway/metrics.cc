@@ -82,6 +82,12 @@ Metrics::Metrics()
       requests_(MakeCounters(registry_, "tandem_requests_total", "Requests by how they ended.")),
       fallbacks_(MakeCounters(registry_, "tandem_fallback_total",
                               "Samples that were not served the way they were routed.")),
+      slo_requests_(MakeCounters(registry_, "tandem_slo_requests_total",
+                                 "Requests by class and by whether they were answered within "
+                                 "their targets; failed and shed ones were not.")),
+      slo_misses_(MakeCounters(registry_, "tandem_slo_missed_total",
+                               "Requests that were not answered within their targets, by why: a "
+                               "late first token, late further ones, or both; or no answer.")),
       prompt_tokens_(MakeCounters(registry_, "tandem_prompt_tokens_total",
                                   "Prompt tokens of finished requests.")
                          .Add({})),
@@ -106,6 +112,27 @@ Metrics::Metrics()
   }
 }
 
+void Metrics::AddSloClass(const std::string& label) {
+  for (const char* met : {"true", "false"}) slo_requests_.Add({{"slo_class", label}, {"met", met}});
+  for (const char* cause : {"ttft", "tpot", "failed", "shed"}) {
+    slo_misses_.Add({{"slo_class", label}, {"cause", cause}});
+  }
+}
+
+void Metrics::CountSlo(const RequestOutcome& outcome) {
+  if (outcome.outcome == "rejected" || outcome.outcome == "cancelled") return;
+  const auto miss = [&](const char* cause) {
+    slo_misses_.Add({{"slo_class", outcome.slo_class}, {"cause", cause}}).Increment();
+  };
+  const bool is_answered = outcome.outcome == "stop" || outcome.outcome == "length";
+  if (!is_answered) miss(outcome.outcome == "shed" ? "shed" : "failed");
+  if (is_answered && outcome.missed_ttft) miss("ttft");
+  if (is_answered && outcome.missed_tpot) miss("tpot");
+  const bool is_met = is_answered && !outcome.missed_ttft && !outcome.missed_tpot;
+  slo_requests_.Add({{"slo_class", outcome.slo_class}, {"met", is_met ? "true" : "false"}})
+      .Increment();
+}
+
 void Metrics::ObserveFirstToken(absl::Duration ttft, const Stages& stages) {
   time_to_first_token_.Observe(absl::ToDoubleSeconds(ttft));
   ObserveStages(first_token_stages_, stages);
@@ -121,6 +148,7 @@ void Metrics::ObserveInterTokenGap(absl::Duration gap) {
 
 void Metrics::ObserveRequest(const RequestOutcome& outcome) {
   requests_.Add({{"outcome", outcome.outcome}}).Increment();
+  CountSlo(outcome);
   prompt_tokens_.Increment(outcome.num_prompt_tokens);
   cached_tokens_.Increment(outcome.num_cached_tokens);
   generated_tokens_.Increment(outcome.num_completion_tokens);

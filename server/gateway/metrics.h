@@ -36,8 +36,14 @@ class Metrics {
     int num_prompt_tokens = 0;
     int num_cached_tokens = 0;
     int num_completion_tokens = 0;
+    std::string slo_class = "none";  // Slo::label
+    // Of an answer that is complete.
+    bool missed_ttft = false;
+    bool missed_tpot = false;
   };
   void ObserveRequest(const RequestOutcome& outcome);
+  // Its series exist from now on.
+  void AddSloClass(const std::string& label);
   // A request that was not served the way it was routed, such as "recomputed".
   void CountFallback(absl::string_view reason);
   void SetActiveRequests(int num_requests);
@@ -46,6 +52,10 @@ class Metrics {
   std::string Render(const v1::ClusterState& cluster) const;
 
  private:
+  // Goodput: requests that were answered within their targets, and why others were not. What the
+  // client got wrong or gave up is neither.
+  void CountSlo(const RequestOutcome& outcome);
+
   prometheus::Registry registry_;
   prometheus::Histogram& time_to_first_token_;
   prometheus::Family<prometheus::Histogram>& first_token_stages_;
@@ -55,6 +65,8 @@ class Metrics {
   prometheus::Histogram& end_to_end_latency_;
   prometheus::Family<prometheus::Counter>& requests_;
   prometheus::Family<prometheus::Counter>& fallbacks_;
+  prometheus::Family<prometheus::Counter>& slo_requests_;
+  prometheus::Family<prometheus::Counter>& slo_misses_;
   prometheus::Counter& prompt_tokens_;
   prometheus::Counter& cached_tokens_;
   prometheus::Counter& generated_tokens_;

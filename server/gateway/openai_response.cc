@@ -285,6 +285,9 @@ Json TandemJson(absl::Span<const GenerationSummary> summaries, bool with_timing)
   const auto name_or_null = [](const std::string& name) {
     return name.empty() ? Json(nullptr) : Json(name);
   };
+  const auto ms_or_null = [](absl::Duration time) {
+    return time == absl::ZeroDuration() ? Json(nullptr) : Json(absl::ToDoubleMilliseconds(time));
+  };
   Json json = {{"ttft_ms", absl::ToDoubleMilliseconds(first.ttft)},
                {"tpot_ms", absl::ToDoubleMilliseconds(first.tpot)},
                {"kv_bytes", kv_bytes},
@@ -293,7 +296,9 @@ Json TandemJson(absl::Span<const GenerationSummary> summaries, bool with_timing)
                {"decode", name_or_null(first.decode_instance)}};
   if (with_timing) {
     json["timing"] = {{"first_token_ms", StagesJson(first.first_token_stages)},
-                      {"second_token_ms", StagesJson(first.second_token_stages)}};
+                      {"second_token_ms", StagesJson(first.second_token_stages)},
+                      {"predicted_ttft_ms", ms_or_null(first.predicted_ttft)},
+                      {"predicted_tpot_ms", ms_or_null(first.predicted_tpot)}};
   }
   return json;
 }

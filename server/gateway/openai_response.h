@@ -81,8 +81,8 @@ Json FinishReasonJson(const GenerationSummary& summary);
 Json StopReasonJson(const GenerationSummary& summary);
 
 // Sums over the samples of a request: {"ttft_ms","tpot_ms","kv_bytes","path","prefill","decode"},
-// with timing also "timing":{"first_token_ms","second_token_ms"}, by stage (stage_timer.h). The
-// times and workers are those of the first sample.
+// with timing also "timing":{"first_token_ms","second_token_ms"}, by stage (stage_timer.h), and
+// what was predicted. The times and workers are those of the first sample.
 Json TandemJson(absl::Span<const GenerationSummary> summaries, bool with_timing);
 
 }  // namespace tandem

@@ -112,7 +112,6 @@ absl::StatusOr<GenerationRequest> PrepareSample(const ApiRequest& request, const
   sample.is_prompt_only = request.max_tokens == 0;
   sample.cache_salt = HashName(request.cache_salt);
   sample.tenant = HashName(request.tenant);
-  sample.due = context.arrival + request.ttft_target;
   sample.priority = request.priority;
   sample.arrival = context.arrival;
   return sample;
@@ -147,9 +146,13 @@ absl::StatusOr<PreparedRequest> PrepareRequest(const ApiRequest& request, const 
   RETURN_IF_ERROR(model.CheckName(request.model));
   PreparedRequest prepared;
   prepared.model = request.model.empty() ? model.name() : request.model;
+  const SloClasses no_classes;
+  const SloClasses& classes = context.slo_classes == nullptr ? no_classes : *context.slo_classes;
+  ASSIGN_OR_RETURN(prepared.slo, classes.Resolve(request.slo));
   ASSIGN_OR_RETURN(prepared.prompts, PreparePrompts(request, model, context.arrival));
   for (const PreparedPrompt& prompt : prepared.prompts) {
     ASSIGN_OR_RETURN(GenerationRequest sample, PrepareSample(request, model, context, prompt));
+    sample.slo = prepared.slo;
     for (int i = 0; i < request.n; ++i) {
       sample.sampling.sample_index = static_cast<uint32_t>(i);
       prepared.samples.push_back(sample);

@@ -11,6 +11,7 @@
 #include "server/gateway/api_request.h"
 #include "server/gateway/generation.h"
 #include "server/gateway/model_info.h"
+#include "server/gateway/slo.h"
 
 namespace tandem {
 
@@ -21,6 +22,7 @@ struct PreparedPrompt {
 
 struct PreparedRequest {
   std::string model;  // the name the client used, or the served one
+  Slo slo;
   std::vector<PreparedPrompt> prompts;
   // Sample i is of prompt i / n: prompts.size() * n of them.
   std::vector<GenerationRequest> samples;
@@ -30,12 +32,13 @@ struct PreparedRequest {
 struct PrepareContext {
   int max_model_len = 0;  // tokens of prompt and answer together
   absl::Time arrival;
-  uint64_t random_seed = 0;  // where the client gave none
+  uint64_t random_seed = 0;                 // where the client gave none
+  const SloClasses* slo_classes = nullptr;  // null: there are none
 };
 
-// Renders, tokenises and checks. NOT_FOUND: another model. INVALID_ARGUMENT names the field; its
-// code is context_length_exceeded where prompt and max_tokens are too long together. UNIMPLEMENTED:
-// a chat, and the model has no template.
+// Renders, tokenises and checks. NOT_FOUND: another model, or SLO class. INVALID_ARGUMENT names the
+// field; its code is context_length_exceeded where prompt and max_tokens are too long together.
+// UNIMPLEMENTED: a chat, and the model has no template.
 absl::StatusOr<PreparedRequest> PrepareRequest(const ApiRequest& request, const ModelInfo& model,
                                                const PrepareContext& context);
 

@@ -19,7 +19,13 @@ Usage SumUsage(const PreparedRequest& prepared, int n,
 
 Metrics::RequestOutcome OutcomeOfRequest(const Usage& usage,
                                          absl::Span<const GenerationSummary> summaries,
-                                         const absl::Status& status, absl::Time arrival) {
+                                         const absl::Status& status, absl::Time arrival,
+                                         const Slo& slo) {
+  // Of several samples the latest counts.
+  const auto misses = [&summaries](auto time, absl::Duration target) {
+    return absl::c_any_of(summaries,
+                          [&](const GenerationSummary& summary) { return summary.*time > target; });
+  };
   const bool is_cut_by_length = absl::c_any_of(summaries, [](const GenerationSummary& summary) {
     return summary.finish_reason == FinishReason::kLength;
   });
@@ -28,7 +34,10 @@ Metrics::RequestOutcome OutcomeOfRequest(const Usage& usage,
           .tpot = summaries.front().tpot,
           .num_prompt_tokens = usage.num_prompt_tokens,
           .num_cached_tokens = usage.num_cached_tokens,
-          .num_completion_tokens = usage.num_completion_tokens};
+          .num_completion_tokens = usage.num_completion_tokens,
+          .slo_class = slo.label,
+          .missed_ttft = misses(&GenerationSummary::ttft, slo.ttft),
+          .missed_tpot = misses(&GenerationSummary::tpot, slo.tpot)};
 }
 
 }  // namespace tandem

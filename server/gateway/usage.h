@@ -21,9 +21,10 @@ struct Usage {
 Usage SumUsage(const PreparedRequest& prepared, int n,
                absl::Span<const GenerationSummary> summaries);
 
-// What metrics count of a request that ends now with `status`.
+// What metrics count of a request that ends now with `status`, and was to meet `slo`.
 Metrics::RequestOutcome OutcomeOfRequest(const Usage& usage,
                                          absl::Span<const GenerationSummary> summaries,
-                                         const absl::Status& status, absl::Time arrival);
+                                         const absl::Status& status, absl::Time arrival,
+                                         const Slo& slo);
 
 }  // namespace tandem

@@ -123,4 +123,23 @@ v1::FinishReason ToProto(FinishReason reason) {
   return v1::FINISH_REASON_UNSPECIFIED;
 }
 
+v1::StepLatency ToProto(const StepLatency& latency) {
+  v1::StepLatency message;
+  const LatencyCoefficients& from = latency.coefficients;
+  if (latency.knows_prefill) {
+    for (double value : {from.prefill.base_ms, from.prefill.token_ms, from.prefill.square_ms}) {
+      message.add_prefill(value);
+    }
+  }
+  if (latency.knows_decode) {
+    const auto add = [](const LatencyCoefficients::Decode& decode, auto* to) {
+      for (double value : {decode.base_ms, decode.context_ms, decode.row_ms}) to->Add(value);
+    };
+    add(from.decode, message.mutable_decode());
+    add(from.large_decode, message.mutable_large_decode());
+    message.set_large_decode_rows(from.large_decode_rows);
+  }
+  return message;
+}
+
 }  // namespace tandem

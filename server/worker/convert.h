@@ -8,6 +8,7 @@
 #include "engine/core/kv_layout.h"
 #include "engine/core/request.h"
 #include "proto/worker.pb.h"
+#include "scheduler/instance_view.h"
 
 namespace tandem {
 
@@ -20,5 +21,6 @@ v1::KvLayoutInfo ToProto(const KvLayout& layout);
 v1::SampledToken ToProto(const SampledToken& token);
 v1::PromptLogprob ToProto(const PromptLogprob& logprob);
 v1::FinishReason ToProto(FinishReason reason);
+v1::StepLatency ToProto(const StepLatency& latency);
 
 }  // namespace tandem

@@ -16,10 +16,10 @@ constexpr absl::Duration kRegisterTimeout = absl::Seconds(5);
 }  // namespace
 
 Registration::Registration(const std::shared_ptr<grpc::Channel>& scheduler,
-                           v1::RegisterRequest self, std::function<v1::WorkerStats()> stats)
+                           v1::RegisterRequest self, Fill fill)
     : stub_(v1::Scheduler::NewStub(scheduler)),
       self_(std::move(self)),
-      stats_(std::move(stats)),
+      fill_(std::move(fill)),
       role_(self_.role()) {}
 
 Registration::~Registration() { Stop(); }
@@ -97,17 +97,18 @@ grpc::Status Registration::Stay() {
   };
   LOG(INFO) << "registered instance=" << self_.instance_id() << " address=" << self_.address();
   const auto stream = stub_->Heartbeat(&context);
-  v1::HeartbeatRequest beat;
-  beat.set_instance_id(self_.instance_id());
-  beat.set_epoch(self_.epoch());
+  bool is_first = true;
   do {
+    v1::HeartbeatRequest beat;
+    beat.set_instance_id(self_.instance_id());
+    beat.set_epoch(self_.epoch());
     {
       absl::MutexLock lock(&mutex_);
       beat.set_draining(draining_);
       beat.set_role(role_);
       has_news_ = false;
     }
-    *beat.mutable_stats() = stats_();
+    fill_(std::exchange(is_first, false), beat);
     if (!stream->Write(beat)) break;
   } while (Sleep(absl::Milliseconds(response.heartbeat_ms()), /*until_news=*/true));
   context.TryCancel();

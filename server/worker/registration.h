@@ -18,9 +18,12 @@ namespace tandem {
 
 class Registration {
  public:
-  // `stats` is called on this object's thread for every heartbeat.
+  // `is_first`: the scheduler knows nothing of this worker yet.
+  using Fill = std::function<void(bool is_first, v1::HeartbeatRequest& beat)>;
+
+  // `fill` is called on this object's thread for every heartbeat, to add what the worker reports.
   Registration(const std::shared_ptr<grpc::Channel>& scheduler, v1::RegisterRequest self,
-               std::function<v1::WorkerStats()> stats);
+               Fill fill);
   ~Registration();
 
   void Start();
@@ -39,7 +42,7 @@ class Registration {
 
   const std::unique_ptr<v1::Scheduler::Stub> stub_;
   const v1::RegisterRequest self_;
-  const std::function<v1::WorkerStats()> stats_;
+  const Fill fill_;
 
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;

@@ -8,6 +8,12 @@
 #include "engine/core/log.h"
 
 namespace tandem {
+namespace {
+
+// Keys that are told at once: 32 KiB in a heartbeat.
+constexpr int kMaxPrefixChanges = 4096;
+
+}  // namespace
 
 StepLoop::StepLoop(std::unique_ptr<InstanceScheduler> scheduler, ModelRunner* runner,
                    const Options& options)
@@ -52,7 +58,27 @@ StepLoopStats StepLoop::Stats(absl::Time now) const {
   absl::MutexLock lock(&mutex_);
   return {.scheduler = stats_,
           .step_seconds = step_seconds_,
-          .healthy = idle_ || now - last_progress_ < options_.health_timeout};
+          .healthy = idle_ || now - last_progress_ < options_.health_timeout,
+          .latency = step_latency_};
+}
+
+PrefixChanges StepLoop::TakePrefixChanges() {
+  PrefixChanges changes;
+  {
+    absl::MutexLock lock(&mutex_);
+    changes = std::exchange(prefix_changes_, {});
+  }
+  // There may be more, and a loop without work would not look for it.
+  if (!changes.empty()) Post([](Context&) {});
+  return changes;
+}
+
+void StepLoop::RestartPrefixChanges() {
+  {
+    absl::MutexLock lock(&mutex_);
+    prefix_changes_ = {};
+  }
+  Post([](Context& context) { context.scheduler.RestartPrefixChanges(); });
 }
 
 void StepLoop::Run() {
@@ -104,6 +130,7 @@ void StepLoop::Accept(Submission& submission, absl::Time now) {
 bool StepLoop::BeginStep(const Batch& batch) {
   StepInFlight& step = steps_.emplace_back();
   step.batch = batch;
+  step.shape = ShapeOf(batch);
   step.begin = absl::Now();
   for (const BatchRow& row : batch.rows) {
     const auto it = sinks_.find(row.request);
@@ -132,7 +159,9 @@ bool StepLoop::FinishStep() {
     FailStep(step.batch, output.status());
   }
   // Steps overlap; their time is counted once.
-  PublishStats(end - std::max(step.begin, last_end_), /*idle=*/false, end);
+  const absl::Duration time = end - std::max(step.begin, last_end_);
+  if (output.ok()) latency_.Observe(step.shape, time);
+  PublishStats(time, /*idle=*/false, end);
   last_end_ = end;
   return !absl::IsUnavailable(output.status());
 }
@@ -172,6 +201,10 @@ void StepLoop::PublishStats(absl::Duration step, bool idle, absl::Time now) {
   const SchedulerStats stats = scheduler_->Stats();
   absl::MutexLock lock(&mutex_);
   stats_ = stats;
+  step_latency_ = {.knows_prefill = latency_.IsPrefillCalibrated(),
+                   .knows_decode = latency_.IsDecodeCalibrated(),
+                   .coefficients = latency_.model().coefficients()};
+  if (prefix_changes_.empty()) prefix_changes_ = scheduler_->TakePrefixChanges(kMaxPrefixChanges);
   step_seconds_ += absl::ToDoubleSeconds(step);
   idle_ = idle;
   last_progress_ = now;

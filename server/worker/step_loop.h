@@ -15,6 +15,8 @@
 #include "absl/types/span.h"
 #include "engine/runner/model_runner.h"
 #include "scheduler/instance_scheduler.h"
+#include "scheduler/instance_view.h"
+#include "scheduler/latency_fit.h"
 
 namespace tandem {
 
@@ -45,6 +47,7 @@ struct StepLoopStats {
   SchedulerStats scheduler;
   double step_seconds = 0;  // spent in steps since the start
   bool healthy = true;      // has no work, or has made a step lately
+  StepLatency latency;      // fitted to the steps so far
 };
 
 class StepLoop {
@@ -86,6 +89,11 @@ class StepLoop {
   // Thread-safe. State after the last step.
   StepLoopStats Stats(absl::Time now) const;
 
+  // Thread-safe. What of the prefix cache has changed since it was last taken, a bounded part at a
+  // time; nothing before the first restart, after which all that it holds is told anew.
+  PrefixChanges TakePrefixChanges();
+  void RestartPrefixChanges();
+
  private:
   struct Entry {
     uint32_t attempt;
@@ -95,6 +103,7 @@ class StepLoop {
   struct StepInFlight {
     Batch batch;
     std::vector<std::pair<std::shared_ptr<RequestSink>, int>> storing;  // with positions stored
+    StepShape shape;
     absl::Time begin;
   };
 
@@ -118,11 +127,14 @@ class StepLoop {
   absl::flat_hash_map<RequestId, Entry> sinks_;
   std::deque<StepInFlight> steps_;              // in the runner; at most its depth
   absl::Time last_end_ = absl::InfinitePast();  // of a step
+  LatencyFit latency_;
 
   mutable absl::Mutex mutex_;
   std::deque<Command> inbox_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   SchedulerStats stats_ ABSL_GUARDED_BY(mutex_);
+  StepLatency step_latency_ ABSL_GUARDED_BY(mutex_);
+  PrefixChanges prefix_changes_ ABSL_GUARDED_BY(mutex_);  // yet to be taken
   double step_seconds_ ABSL_GUARDED_BY(mutex_) = 0;
   bool idle_ ABSL_GUARDED_BY(mutex_) = true;
   absl::Time last_progress_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();

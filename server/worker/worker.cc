@@ -153,9 +153,13 @@ void GrpcWorker::Register(const WorkerOptions& options) {
   *self.mutable_layout() = tandem::ToProto(runner_->kv_cache().layout());
   self.set_blocks_total(runner_->kv_cache().num_blocks());
   self.set_pid(getpid());
+  self.set_compute(absl::StrCat(self.model().numerics(), ", pp ", options.runner.ranks.pp, ", ",
+                                options.runner.ops.num_threads, " threads"));
   registration_ = std::make_unique<Registration>(CreateControlChannel(options.scheduler_address),
                                                  std::move(self),
-                                                 [this] { return service_->Stats(absl::Now()); });
+                                                 [this](bool is_first, v1::HeartbeatRequest& beat) {
+                                                   service_->FillHeartbeat(is_first, beat);
+                                                 });
   // Only now can somebody know this worker's epoch, and ask it for another role.
   registration_->Start();
 }

@@ -162,7 +162,23 @@ v1::WorkerStats WorkerService::Stats(absl::Time now) const {
   to.set_kv_frames_bad(counters_.bad_frames);
   to.set_kv_retries(counters_.retries);
   to.set_healthy(loop.healthy);
+  to.set_decoding_requests(from.decoding_requests);
+  to.set_decoding_tokens(from.decoding_tokens);
+  *to.mutable_latency() = ToProto(loop.latency);
   return to;
+}
+
+void WorkerService::FillHeartbeat(bool is_first, v1::HeartbeatRequest& beat) {
+  *beat.mutable_stats() = Stats(absl::Now());
+  if (is_first) {
+    beat.mutable_prefixes()->set_restart(true);
+    return options_.loop->RestartPrefixChanges();
+  }
+  const PrefixChanges changes = options_.loop->TakePrefixChanges();
+  if (changes.empty()) return;
+  beat.mutable_prefixes()->set_restart(changes.restart);
+  beat.mutable_prefixes()->mutable_added()->Add(changes.added.begin(), changes.added.end());
+  beat.mutable_prefixes()->mutable_removed()->Add(changes.removed.begin(), changes.removed.end());
 }
 
 std::shared_ptr<grpc::Channel> WorkerService::KvChannel(const std::string& address) {

@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "proto/scheduler.pb.h"
 #include "proto/worker.grpc.pb.h"
 #include "server/worker/kv_counters.h"
 #include "server/worker/kv_source_call.h"
@@ -59,6 +60,10 @@ class WorkerService : public WorkerServiceBase {
   void SetDraining() { draining_ = true; }
 
   v1::WorkerStats Stats(absl::Time now) const;
+
+  // Adds what the scheduler is told of this worker: statistics, and what its prefix cache holds,
+  // all of it anew after the `is_first` of a stream.
+  void FillHeartbeat(bool is_first, v1::HeartbeatRequest& beat);
 
   // Runs what KV streams have posted to the end. After the server has shut down.
   void StopKvThreads();

@@ -123,5 +123,56 @@ TEST_F(ClusterTest, ARoleThatChangesChangesTheRoutes) {
   EXPECT_TRUE(cluster_.State().servable());
 }
 
+TEST_F(ClusterTest, RoutesByPredictionFromWhatHeartbeatsTell) {
+  ASSERT_TRUE(cluster_.Register(Worker("p", v1::ROLE_PREFILL), kStart).ok());
+  ASSERT_TRUE(cluster_.Register(Worker("q", v1::ROLE_PREFILL), kStart).ok());
+  ASSERT_TRUE(cluster_.Register(Worker("d", v1::ROLE_DECODE), kStart).ok());
+  v1::HeartbeatRequest beat = Beat("q");
+  for (double value : {5.0, 2.0, 0.001})
+    beat.mutable_stats()->mutable_latency()->add_prefill(value);
+  for (double value : {9.0, 0.01, 0.5}) beat.mutable_stats()->mutable_latency()->add_decode(value);
+  beat.mutable_stats()->set_steps(40);
+  beat.mutable_prefixes()->set_restart(true);
+  beat.mutable_prefixes()->add_added(70);
+  beat.mutable_prefixes()->add_added(71);
+  ASSERT_TRUE(cluster_.Heartbeat(beat, kStart).ok());
+  v1::RouteRequest request;
+  request.set_num_prompt_tokens(100);
+  v1::PrefixKeys& prefixes = *request.add_prefixes();
+  prefixes.set_block_size(16);
+  for (uint64_t key : {70, 71, 72}) prefixes.add_keys(key);
+  auto route = cluster_.Route(request, kStart);
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->prefill().instance_id(), "q") << "32 of the 100 tokens are there";
+  EXPECT_NEAR(route->ttft_ms(), 5 + 68 * 2 + 0.001 * (100 * 100 - 32 * 32), 1e-6);
+  EXPECT_NEAR(route->tpot_ms(), 9 + 100 * 0.01 + 0.5, 1e-6);
+
+  request.set_ttft_target_ms(100);
+  request.set_reject_late(true);
+  EXPECT_EQ(cluster_.Route(request, kStart).status().code(), absl::StatusCode::kResourceExhausted);
+
+  beat = Beat("q");
+  beat.mutable_prefixes()->add_removed(71);
+  beat.mutable_prefixes()->add_removed(70);
+  ASSERT_TRUE(cluster_.Heartbeat(beat, kStart).ok());
+  request.clear_ttft_target_ms();
+  cluster_.Complete(route->request_id());
+  route = cluster_.Route(request, kStart);
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->prefill().instance_id(), "p");
+}
+
+TEST_F(ClusterTest, ALatencyThatMakesNoSenseIsNotKnown) {
+  ASSERT_TRUE(cluster_.Register(Worker("a", v1::ROLE_MIXED), kStart).ok());
+  v1::HeartbeatRequest beat = Beat("a");
+  for (double value : {5.0, -2.0, 0.001})
+    beat.mutable_stats()->mutable_latency()->add_prefill(value);
+  for (double value : {9.0, 0.01, 0.5}) beat.mutable_stats()->mutable_latency()->add_decode(value);
+  ASSERT_TRUE(cluster_.Heartbeat(beat, kStart).ok());
+  const auto route = cluster_.Route({}, kStart);
+  ASSERT_TRUE(route.ok()) << route.status();
+  EXPECT_EQ(route->ttft_ms(), 0);
+}
+
 }  // namespace
 }  // namespace tandem

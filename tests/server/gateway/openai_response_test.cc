@@ -226,7 +226,8 @@ TEST(TandemJsonTest, SumsKvOverSamples) {
   summaries[0].first_token_stages = {{"queue", absl::Milliseconds(5)},
                                      {"prefill", absl::Microseconds(7500)}};
   EXPECT_EQ(TandemJson(summaries, /*with_timing=*/true)["timing"].dump(),
-            R"({"first_token_ms":{"queue":5.0,"prefill":7.5},"second_token_ms":null})");
+            R"({"first_token_ms":{"queue":5.0,"prefill":7.5},"second_token_ms":null,)"
+            R"("predicted_ttft_ms":null,"predicted_tpot_ms":null})");
 }
 
 }  // namespace
