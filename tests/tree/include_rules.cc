@@ -37,7 +37,8 @@ const std::map<absl::string_view, Folders>& AllowedFolders() {
       {"engine/tokenizer", {"engine/core"}},
       {"scheduler", {"engine/core"}},
       {"scheduler/sim", {"engine/core", "scheduler"}},
-      {"scheduler/planner", {"engine/core", "scheduler", "scheduler/sim"}},
+      {"scheduler/sim/compat", {"engine/core"}},
+      {"scheduler/planner", {"engine/core", "scheduler", "scheduler/sim", "scheduler/sim/compat"}},
       {"server", {"engine/core"}},
       {"server/worker", {"engine", "scheduler", "proto", "server"}},
       {"server/controller",
@@ -46,8 +47,8 @@ const std::map<absl::string_view, Folders>& AllowedFolders() {
       {"server/bench",
        {"engine/core", "scheduler", "scheduler/sim", "scheduler/planner", "proto", "server"}},
       {"server/cli",
-       {"engine", "scheduler", "scheduler/sim", "scheduler/planner", "proto", "server",
-        "server/worker", "server/controller", "server/gateway", "server/bench"}},
+       {"engine", "scheduler", "scheduler/sim", "scheduler/sim/compat", "scheduler/planner",
+        "proto", "server", "server/worker", "server/controller", "server/gateway", "server/bench"}},
       {"server/main.cc", {"server/cli"}},
   };
   return *allowed;

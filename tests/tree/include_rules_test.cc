@@ -57,6 +57,15 @@ TEST(IncludeRulesTest, KeepTheSimulatorOutOfProduction) {
               ElementsAre(HasSubstr("scheduler must not include scheduler/sim")));
 }
 
+TEST(IncludeRulesTest, KeepCompatSimulatorsApartFromTheSchedulers) {
+  EXPECT_THAT(
+      IncludeViolations("scheduler/sim/compat/simulator.cc", "#include \"scheduler/router.h\""),
+      ElementsAre(HasSubstr("scheduler/sim/compat must not include scheduler")));
+  EXPECT_THAT(IncludeViolations("scheduler/planner/scorer.cc",
+                                "#include \"scheduler/sim/compat/simulator.h\""),
+              IsEmpty());
+}
+
 TEST(IncludeRulesTest, KeepSiblingsApart) {
   EXPECT_THAT(IncludeViolations("engine/kernels/ops.h", "#include \"engine/comm/communicator.h\""),
               ElementsAre(HasSubstr("engine/kernels must not include engine/comm")));

@@ -123,7 +123,7 @@ TEST(ConfigLoaderTest, ThePrintedConfigurationReadsBackTheSame) {
 }
 
 TEST(ConfigLoaderTest, EveryOptionHasHelpACommandAndAValidDefault) {
-  for (Command command : {SERVE, GATEWAY, SCHEDULER, WORKER, CHAT, EVAL}) {
+  for (Command command : {SERVE, GATEWAY, SCHEDULER, WORKER, CHAT, EVAL, SIMULATE, PLAN}) {
     EXPECT_TRUE(LoadConfig(command, {}, FakeEnvironment({})).ok());
     EXPECT_THAT(ConfigHelp(command), HasSubstr("--config"));
   }

@@ -1,0 +1,101 @@
+"""`tandem simulate` and `tandem plan`, as a shell sees them, on DistServe's files."""
+
+import csv
+import json
+import pathlib
+
+import pytest
+
+from tandem_server import run_tandem
+
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "distserve"
+COMPAT = ["--compat", "simdistserve", "--model", "facebook/opt-13b", "--profile",
+          GOLDEN / "profiler-a100-80g.distserve.json", "--kv-capacity", GOLDEN / "max_num_tokens.csv"]
+SHAREGPT = ["--lengths", GOLDEN / "pairs1600.txt"]
+TARGETS = ["--goodput", "ttft:250,tpot:100"]
+
+
+def tandem(command: str, *arguments):
+    return run_tandem(command, *map(str, arguments), timeout_s=120)
+
+
+def test_simulate_prints_a_row_for_each_rate(tmp_path):
+    records = tmp_path / "records.csv"
+    result = tandem("simulate", *COMPAT, *SHAREGPT, *TARGETS, "--placement", "2,1,1,1", "--rates", "6.9,7.2", "--seed", "0",
+                    "--json", "--records", records)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["num_gpus"] == 3
+    first, second = report["rates"]
+    assert first["ttft_ms"]["p90"] == pytest.approx(235.306317, abs=1e-6)
+    assert first["tpot_ms"]["p90"] == pytest.approx(79.529211, abs=1e-6)
+    assert second["attainment"] == 0.9
+    rows = list(csv.DictReader(records.open()))
+    assert len(rows) == 600 and rows[1]["prompt_len"] == "829"
+
+
+def test_simulate_takes_a_trace(tmp_path):
+    trace = tmp_path / "trace.json"
+    trace.write_text(json.dumps([{"start_time": 5 + at / 1000, "prompt_len": prompt, "output_len": output}
+                                 for at, prompt, output in [(0, 512, 3), (10, 100, 2), (20, 200, 1)]]))
+    records = tmp_path / "records.jsonl"
+    result = tandem("simulate", *COMPAT, *TARGETS, "--placement", "1,1,1,1", "--trace", trace, "--records", records)
+    assert result.returncode == 0, result.stderr
+    assert "trace" in result.stdout
+    exits = [json.loads(line)["exit_ms"] for line in records.read_text().splitlines()]
+    assert exits == pytest.approx([142.240145, 186.518453, 164.471196], abs=1e-6)
+
+
+def test_plan_finds_what_distserve_does():
+    result = tandem("plan", *COMPAT, *SHAREGPT, *TARGETS, "--gpus-per-node", 4, "--seed", 0, "--json", "--demand", 20)
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["winner"] == "(1, 2, 1, 1, 1)"
+    assert plan["placements"][0]["goodput_per_gpu"] == 2.34375
+    assert plan["replicas"] == 3
+    table = tandem("plan", *COMPAT, *SHAREGPT, *TARGETS, "--gpus-per-node", 4, "--seed", 0).stdout
+    for text in ("winner    (1, 2, 1, 1, 1)", "GPUs 0-1 prefill, 2 decode", "9 placements (0 cannot run)"):
+        assert text in table
+
+
+def test_plan_says_none_where_nothing_meets_the_targets():
+    result = tandem("plan", *COMPAT, *SHAREGPT, "--goodput", "ttft:1,tpot:1", "--gpus-per-node", 4)
+    assert result.returncode == 0, result.stderr
+    assert "winner    none: no placement meets the targets" in result.stdout
+
+
+def test_plan_places_the_phases_apart_and_in_a_steady_state():
+    result = tandem("plan", *COMPAT, *SHAREGPT, *TARGETS, "--gpus-per-node", 2, "--affinity", "high", "--phases",
+                    "independent", "--seeds", 2, "--horizon", 600, "--warmup", 100, "--json")
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["prefill"]["winner"] and plan["decode"]["winner"]
+    assert len(plan["decode"]["placements"][0]["samples"]) == 2
+
+
+def test_plan_knows_the_theory():
+    result = tandem("plan", "--theory", "--rates", "1,4.5", "--theory-requests", 100000, "--json")
+    assert result.returncode == 0, result.stderr
+    theory = json.loads(result.stdout)
+    assert theory["crossover_load"] == pytest.approx(0.936059, abs=1e-6)
+    assert theory["mean_ttft"][1]["one_device"]["formula_s"] == pytest.approx(1.1)
+    assert theory["mean_ttft"][0]["intra_op"]["simulated_s"] == pytest.approx(0.14359, rel=0.01)
+
+
+@pytest.mark.parametrize("command, arguments, reason", [
+    ("simulate", [*COMPAT, *SHAREGPT, *TARGETS, "--rates", "1", "--placement", "2"], "got \"2\""),
+    ("simulate", [*COMPAT, *SHAREGPT, *TARGETS, "--rates", "1", "--placement", "3,1,1,1"], "TP 3"),
+    ("simulate", [*COMPAT, *SHAREGPT, *TARGETS, "--rates", "1", "--placement", "2,1,1,1", "--requests", "1601"], "1600"),
+    ("simulate", [*COMPAT, "--synthetic-lengths", "60000,1,1,1", *TARGETS, "--rates", "1", "--placement", "2,1,1,1"],
+     "request 0: its context grows to 60001"),
+    ("simulate", ["--model", "x"], "--compat"),
+    ("plan", [*COMPAT, *SHAREGPT, "--goodput", "ttft:250"], "--goodput"),
+    ("plan", [*COMPAT[:3], "facebook/opt-1b", *COMPAT[4:], *SHAREGPT, *TARGETS], "facebook/opt-1b"),
+    ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--phases", "independent"], "--affinity high"),
+    ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--lengths", "/nowhere"], "/nowhere"),
+])
+def test_bad_input_is_named(command, arguments, reason):
+    result = tandem(command, *arguments)
+    assert result.returncode != 0
+    assert reason in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
