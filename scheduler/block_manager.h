@@ -70,6 +70,9 @@ class BlockManager {
   void Publish(absl::Span<const TokenId> tokens, absl::Span<const BlockId> table,
                PrefixChain* chain);
 
+  // How many of the first of `blocks` have more than one use.
+  int NumShared(absl::Span<const BlockId> blocks) const;
+
   // INTERNAL names the first of `blocks` that has no use in `state`.
   absl::Status CheckState(absl::Span<const BlockId> blocks, BlockState state) const;
 

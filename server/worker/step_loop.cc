@@ -64,6 +64,7 @@ void StepLoop::Run() {
     RunInbox();
     const absl::Time now = absl::Now();
     const Batch batch = scheduler_->Schedule(now);
+    runner_->Copy(batch.copies);  // before events let others write to blocks that are free now
     Dispatch(scheduler_->TakeEvents(), {now});
     if (!batch.empty() && !BeginStep(batch)) return;
     if (steps_.empty()) {

@@ -11,14 +11,6 @@ using ::testing::ElementsAre;
 
 const absl::Time kStart = absl::UnixEpoch();
 
-InstanceOptions SmallOptions() {
-  return {.num_blocks = 32,
-          .block_size = 4,
-          .max_model_len = 100,
-          .max_num_seqs = 8,
-          .max_num_batched_tokens = 16};
-}
-
 TEST(PrefillOrderTest, TakesNoFurtherPromptIntoAStepThatKeepsTheDeviceBusy) {
   InstanceOptions options = SmallOptions();
   options.max_num_batched_tokens = 32;
