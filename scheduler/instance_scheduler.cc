@@ -373,4 +373,25 @@ SchedulerStats InstanceScheduler::Stats() const {
   return stats;
 }
 
+std::vector<UnfinishedRequest> InstanceScheduler::Unfinished() const {
+  SequenceQueue sequences;
+  for (const auto& [id, sequence] : sequences_) {
+    if (sequence->state != SequenceState::kLeased) sequences.insert(sequence.get());
+  }
+  std::vector<UnfinishedRequest> unfinished;
+  int64_t num_tokens_before = 0;
+  for (const Sequence* sequence : sequences) {
+    const bool prefills =
+        sequence->state == SequenceState::kWaiting || sequence->state == SequenceState::kPrefilling;
+    if (prefills) num_tokens_before += sequence->num_uncomputed_tokens();
+    unfinished.push_back(
+        {.id = sequence->request.id,
+         .attempt = sequence->request.attempt,
+         .num_tokens_before = prefills ? num_tokens_before : 0,
+         .num_tokens_to_draw =
+             sequence->request.hand_off ? 1 : sequence->max_num_tokens - sequence->num_tokens()});
+  }
+  return unfinished;
+}
+
 }  // namespace tandem

@@ -31,6 +31,7 @@
 #include "scheduler/scheduler_stats.h"
 #include "scheduler/sequence.h"
 #include "scheduler/sequence_blocks.h"
+#include "scheduler/unfinished_request.h"
 
 namespace tandem {
 
@@ -112,6 +113,9 @@ class InstanceScheduler {
   std::vector<Event> TakeEvents();
 
   SchedulerStats Stats() const;
+
+  // All requests in order, but those that only wait for their KV to be pulled.
+  std::vector<UnfinishedRequest> Unfinished() const;
 
  private:
   friend class InstanceSchedulerPeer;  // tests break the ledger through it

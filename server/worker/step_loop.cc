@@ -48,6 +48,22 @@ void StepLoop::Post(Command command) {
   if (!stopping_) inbox_.push_back(std::move(command));
 }
 
+void StepLoop::HandOver(absl::Time end) {
+  Post([this, end](Context& context) { TellLeaving(end - context.now); });
+}
+
+void StepLoop::TellLeaving(absl::Duration time_left) {
+  for (const UnfinishedRequest& request : scheduler_->Unfinished()) {
+    const auto it = sinks_.find(request.id);
+    if (it == sinks_.end() || it->second.attempt != request.attempt || it->second.is_leaving ||
+        pace_.TimeToFinish(request, runner_->max_num_batched_tokens()) <= time_left) {
+      continue;
+    }
+    it->second.is_leaving = true;
+    it->second.sink->OnLeave();
+  }
+}
+
 StepLoopStats StepLoop::Stats(absl::Time now) const {
   absl::MutexLock lock(&mutex_);
   return {.scheduler = stats_,
@@ -96,7 +112,7 @@ void StepLoop::Accept(Submission& submission, absl::Time now) {
   // A later attempt ends the one before it, whose sink hears of that before it is replaced.
   Dispatch(scheduler_->TakeEvents(), {now});
   if (status.ok()) {
-    sinks_[id] = Entry{attempt, std::move(submission.sink)};
+    sinks_[id] = Entry{.attempt = attempt, .sink = std::move(submission.sink)};
   } else {
     submission.sink->OnRefused(status);
   }
@@ -132,6 +148,7 @@ bool StepLoop::FinishStep() {
   } else {
     FailStep(step.batch, output.status());
   }
+  pace_.Observe(end - step.begin);
   // Steps overlap; their time is counted once.
   PublishStats(end - std::max(step.begin, last_end_), /*idle=*/false, end);
   last_end_ = end;

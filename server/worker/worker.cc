@@ -35,6 +35,10 @@ v1::Role ToProto(Role role) {
   return v1::ROLE_MIXED;
 }
 
+// Before the end of a drain, for what is handed over last: a new route, and the calls to its
+// workers.
+constexpr absl::Duration kHandOverReserve = absl::Seconds(2);
+
 // Of one block, one way, once both have been touched.
 absl::Duration MeasureBlockCopy(ModelRunner& runner) {
   constexpr int kRepetitions = 3;
@@ -189,8 +193,10 @@ bool GrpcWorker::Drain(absl::Duration timeout) {
   service_->SetDraining();
   registration_->SetDraining();
   const absl::Time give_up = absl::Now() + timeout;
+  const absl::Time hand_over = give_up - std::min(kHandOverReserve, timeout / 4);
   // One look per poll at what changes only step by step; nobody is woken for less.
   while (!IsIdle(service_->Stats(absl::Now())) && absl::Now() < give_up) {
+    loop_->HandOver(hand_over);
     absl::SleepFor(absl::Milliseconds(20));
   }
   const bool clean = IsIdle(service_->Stats(absl::Now()));

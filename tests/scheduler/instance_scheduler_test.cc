@@ -294,5 +294,26 @@ TEST(InstanceSchedulerTest, StatsAddUpToThePoolAndCountTheQueues) {
   EXPECT_EQ(sum, stats.num_blocks);
 }
 
+TEST(InstanceSchedulerTest, TellsWhatIsLeftToDoForEachRequest) {
+  FakeInstance instance(SmallOptions());
+  Request handed = MakeRequest(1, 4, 4);
+  handed.hand_off = true;
+  ASSERT_TRUE(instance.scheduler->Add(handed, kStart).ok());
+  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 6, 5), kStart).ok());
+  ASSERT_TRUE(instance.Step());
+  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(3, 20, 4), kStart).ok());
+  handed.id = RequestId(4);
+  ASSERT_TRUE(instance.scheduler->Add(handed, kStart).ok());
+  const std::vector<UnfinishedRequest> unfinished = instance.scheduler->Unfinished();
+  ASSERT_EQ(unfinished.size(), 3u) << "the first only waits for its KV to be pulled";
+  EXPECT_EQ(unfinished[0].id, RequestId(2));
+  EXPECT_EQ(unfinished[0].num_tokens_before, 0);
+  EXPECT_EQ(unfinished[0].num_tokens_to_draw, 4);
+  EXPECT_EQ(unfinished[1].num_tokens_before, 20);
+  EXPECT_EQ(unfinished[1].num_tokens_to_draw, 4);
+  EXPECT_EQ(unfinished[2].num_tokens_before, 24);
+  EXPECT_EQ(unfinished[2].num_tokens_to_draw, 1) << "the others are drawn elsewhere";
+}
+
 }  // namespace
 }  // namespace tandem
