@@ -9,6 +9,15 @@
 
 namespace tandem {
 
+namespace {
+
+// What a request costs its tenant as it arrives. The prompt of a replay was counted before.
+int NumTokensToPay(const Request& request) {
+  return request.attempt > 0 ? 0 : static_cast<int>(request.prompt.size());
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<InstanceScheduler>> InstanceScheduler::Create(
     const InstanceOptions& options) {
   RETURN_IF_ERROR(options.Validate());
@@ -57,9 +66,8 @@ absl::Status InstanceScheduler::Accept(Request request, SequenceState state) {
     Finish(earlier->second.get(), FinishReason::kAborted);
   }
   const int limit = options_.LengthLimit(request);
-  const Sequence::Turn turn{
-      .stamp = fair_clock_.Arrive(request.tenant, static_cast<int>(request.prompt.size())),
-      .order = next_order_++};
+  const Sequence::Turn turn{.stamp = fair_clock_.Arrive(request.tenant, NumTokensToPay(request)),
+                            .order = next_order_++};
   auto owned = std::make_unique<Sequence>(std::move(request), turn, limit);
   Sequence* sequence = owned.get();
   sequences_[sequence->request.id] = std::move(owned);
