@@ -98,6 +98,13 @@ void BlockManager::Publish(absl::Span<const TokenId> tokens, absl::Span<const Bl
   }
 }
 
+int BlockManager::NumShared(absl::Span<const BlockId> blocks) const {
+  const auto own = std::find_if(blocks.begin(), blocks.end(), [this](BlockId block) {
+    return blocks_[block].num_running + blocks_[block].num_leased <= 1;
+  });
+  return static_cast<int>(own - blocks.begin());
+}
+
 absl::Status BlockManager::CheckState(absl::Span<const BlockId> blocks, BlockState state) const {
   for (BlockId block : blocks) {
     if (block < 0 || block >= num_blocks()) {

@@ -73,6 +73,8 @@ class BlockManager {
   // What of the known prefixes has changed; see PrefixCache.
   void RestartPrefixChanges() { cache_.RestartChanges(); }
   PrefixChanges TakePrefixChanges(int limit) { return cache_.TakeChanges(limit); }
+  // How many of the first of `blocks` have more than one use.
+  int NumShared(absl::Span<const BlockId> blocks) const;
 
   // INTERNAL names the first of `blocks` that has no use in `state`.
   absl::Status CheckState(absl::Span<const BlockId> blocks, BlockState state) const;

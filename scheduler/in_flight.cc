@@ -8,9 +8,11 @@
 
 namespace tandem {
 
-void InFlightBatches::Add(uint64_t step, const std::vector<Sequence*>& sequences) {
+void InFlightBatches::Add(uint64_t step, absl::Time begin,
+                          const std::vector<Sequence*>& sequences) {
   InFlightBatch& batch = batches_.emplace_back();
   batch.step = step;
+  batch.begin = begin;
   for (Sequence* sequence : sequences) {
     sequence->in_flight_step = step;
     batch.rows.emplace_back().sequence = sequence;
@@ -27,12 +29,19 @@ void InFlightBatches::Keep(std::unique_ptr<Sequence> ended) {
   }
 }
 
-std::vector<InFlightBatches::Row> InFlightBatches::Take(const Batch& batch) {
+size_t InFlightBatches::Index(const Batch& batch) const {
   const auto found = std::find_if(batches_.begin(), batches_.end(),
                                   [&](const InFlightBatch& b) { return b.step == batch.step; });
   CHECK(found != batches_.end()) << "step " << batch.step << " is not in flight";
-  std::vector<Row> rows = std::move(found->rows);
-  batches_.erase(found);
+  return found - batches_.begin();
+}
+
+absl::Time InFlightBatches::Begin(const Batch& batch) const { return batches_[Index(batch)].begin; }
+
+std::vector<InFlightBatches::Row> InFlightBatches::Take(const Batch& batch) {
+  const size_t index = Index(batch);
+  std::vector<Row> rows = std::move(batches_[index].rows);
+  batches_.erase(batches_.begin() + index);
   for (Row& row : rows) row.sequence->in_flight_step = 0;
   return rows;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "engine/core/batch.h"
 #include "scheduler/sequence.h"
 
@@ -21,13 +22,16 @@ class InFlightBatches {
     std::unique_ptr<Sequence> ended;  // set when it ended meanwhile: its blocks are to be freed
   };
 
-  // Marks the sequences, in the order of the batch's rows, as in flight in `step`.
-  void Add(uint64_t step, const std::vector<Sequence*>& sequences);
+  // Marks the sequences, in the order of the batch's rows, as in flight in `step` from `begin` on.
+  void Add(uint64_t step, absl::Time begin, const std::vector<Sequence*>& sequences);
 
   // Holds a sequence that is in flight and has ended until its batch is taken.
   void Keep(std::unique_ptr<Sequence> ended);
 
-  // The rows of `batch`, no longer in flight. The batch is one that was added and not yet taken.
+  // When it was added. The batch is one that was added and not yet taken, here and below.
+  absl::Time Begin(const Batch& batch) const;
+
+  // The rows of `batch`, no longer in flight.
   std::vector<Row> Take(const Batch& batch);
 
   int size() const { return static_cast<int>(batches_.size()); }
@@ -35,8 +39,11 @@ class InFlightBatches {
  private:
   struct InFlightBatch {
     uint64_t step = 0;
+    absl::Time begin;
     std::vector<Row> rows;
   };
+  size_t Index(const Batch& batch) const;
+
   std::deque<InFlightBatch> batches_;
 };
 

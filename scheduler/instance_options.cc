@@ -16,6 +16,7 @@ absl::Status InstanceOptions::Validate() const {
   };
   RETURN_IF_ERROR(check("num_blocks", num_blocks, 1));
   RETURN_IF_ERROR(check("block_size", block_size, 1));
+  RETURN_IF_ERROR(check("num_host_blocks", num_host_blocks, 0));
   RETURN_IF_ERROR(check("max_model_len", max_model_len, 2));
   RETURN_IF_ERROR(check("max_num_seqs", max_num_seqs, 1));
   RETURN_IF_ERROR(check("max_num_batched_tokens", max_num_batched_tokens, max_num_seqs));

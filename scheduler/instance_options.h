@@ -11,6 +11,8 @@ namespace tandem {
 struct InstanceOptions {
   int num_blocks = 0;                  // in the KV pool
   int block_size = 16;                 // tokens
+  int num_host_blocks = 0;             // in the host tier, for preempted sequences
+  absl::Duration block_copy_time;      // of one block between pool and host tier
   int max_model_len = 0;               // prompt and output of one request, in tokens
   int max_num_seqs = 64;               // sequences prefilled, received or decoded at once
   int max_num_batched_tokens = 512;    // in one step; at least max_num_seqs

@@ -9,6 +9,15 @@
 
 namespace tandem {
 
+namespace {
+
+// What a request costs its tenant as it arrives. The prompt of a replay was counted before.
+int NumTokensToPay(const Request& request) {
+  return request.attempt > 0 ? 0 : static_cast<int>(request.prompt.size());
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<InstanceScheduler>> InstanceScheduler::Create(
     const InstanceOptions& options) {
   RETURN_IF_ERROR(options.Validate());
@@ -18,6 +27,7 @@ absl::StatusOr<std::unique_ptr<InstanceScheduler>> InstanceScheduler::Create(
 InstanceScheduler::InstanceScheduler(const InstanceOptions& options)
     : options_(options),
       blocks_(options.num_blocks, options.block_size),
+      sequence_blocks_(options_, &blocks_),
       decode_(blocks_),
       receiver_(&blocks_) {}
 
@@ -56,9 +66,8 @@ absl::Status InstanceScheduler::Accept(Request request, SequenceState state) {
     Finish(earlier->second.get(), FinishReason::kAborted);
   }
   const int limit = options_.LengthLimit(request);
-  const Sequence::Turn turn{
-      .stamp = fair_clock_.Arrive(request.tenant, static_cast<int>(request.prompt.size())),
-      .order = next_order_++};
+  const Sequence::Turn turn{.stamp = fair_clock_.Arrive(request.tenant, NumTokensToPay(request)),
+                            .order = next_order_++};
   auto owned = std::make_unique<Sequence>(std::move(request), turn, limit);
   Sequence* sequence = owned.get();
   sequences_[sequence->request.id] = std::move(owned);
@@ -85,71 +94,6 @@ Sequence* InstanceScheduler::Find(RequestId id, uint32_t attempt) const {
   return found->second.get();
 }
 
-// --- Handoff.
-
-void InstanceScheduler::Begun(RequestId id, uint32_t attempt, absl::Time now) {
-  Sequence* sequence = Find(id, attempt);
-  if (sequence == nullptr || sequence->state != SequenceState::kExpected) return;
-  deadlines_.Clear(id);
-  receiver_.Begin(sequence);
-  ReserveForBegun();
-}
-
-void InstanceScheduler::Offer(const KvHandoff& handoff, absl::Time now) {
-  Sequence* sequence = Find(handoff.id, handoff.attempt);
-  if (sequence == nullptr || sequence->state != SequenceState::kReceiving) return;
-  if (absl::Status status = receiver_.Complete(sequence); !status.ok()) {
-    CountBreach(status);
-    return FailSequence(sequence, status);
-  }
-  sequence->num_computed_tokens = sequence->num_tokens();
-  PublishBlocks(sequence);
-  sequence->next_prompt_logprob = sequence->num_prompt_tokens;  // sent by the other worker
-  sequence->tokens.push_back(handoff.first_token);
-  decode_.Admit(sequence);
-  if (const FinishReason reason = sequence->CheckFinish(); reason != FinishReason::kNone) {
-    Finish(sequence, reason);
-  }
-  ReserveForBegun();
-}
-
-void InstanceScheduler::Recompute(RequestId id, uint32_t attempt, absl::Time now) {
-  Sequence* sequence = Find(id, attempt);
-  if (sequence == nullptr ||
-      (sequence->state != SequenceState::kExpected && sequence->state != SequenceState::kBegun &&
-       sequence->state != SequenceState::kReceiving)) {
-    return;
-  }
-  ++totals_.recomputes;
-  if (absl::Status status = receiver_.Remove(sequence); !status.ok()) {
-    CountBreach(status);
-    return FailSequence(sequence, status);
-  }
-  prefill_.Enqueue(sequence);
-  ReserveForBegun();
-}
-
-void InstanceScheduler::Fence(RequestId id, uint32_t attempt, absl::Time now) {
-  CountBreach(receiver_.Fence(id, attempt));
-  ReserveForBegun();
-}
-
-void InstanceScheduler::SetLease(RequestId id, uint32_t attempt, absl::Time end) {
-  Sequence* sequence = Find(id, attempt);
-  if (sequence == nullptr || !sequence->request.hand_off) return;
-  sequence->lease_end = end;
-  if (sequence->state == SequenceState::kLeased) leases_.Set(id, end);
-}
-
-void InstanceScheduler::Release(RequestId id, uint32_t attempt, absl::Time now) {
-  Sequence* sequence = Find(id, attempt);
-  if (sequence == nullptr || sequence->state != SequenceState::kLeased) return;
-  ++totals_.handed_off_requests;
-  Emit(EventKind::kHandedOff, *sequence);
-  Remove(sequence);
-  ReserveForBegun();
-}
-
 void InstanceScheduler::Abort(RequestId id, uint32_t attempt, absl::Time now) {
   Sequence* sequence = Find(id, attempt);
   if (sequence == nullptr) return;
@@ -158,14 +102,6 @@ void InstanceScheduler::Abort(RequestId id, uint32_t attempt, absl::Time now) {
 }
 
 // --- Blocks.
-
-// All tokens and one block to grow into, which delays the first preemption; never more than its
-// longest form needs. What is handed off grows elsewhere.
-int InstanceScheduler::NumBlocksToStart(const Sequence& sequence) const {
-  const int num_blocks = blocks_.NumBlocks(sequence.num_tokens());
-  if (sequence.request.hand_off) return num_blocks;
-  return std::min(num_blocks + 1, blocks_.NumBlocks(sequence.max_num_tokens - 1));
-}
 
 bool InstanceScheduler::HasSlot() const {
   return prefill_.num_prefilling() + decode_.size() + receiver_.num_receiving() <
@@ -176,7 +112,7 @@ bool InstanceScheduler::Start(Sequence* sequence) {
   ReserveForBegun();
   const Sequence* begun = receiver_.NextBegun();
   if (begun != nullptr && InOrder()(begun, sequence)) return false;
-  if (!HasSlot() || !TakeBlocks(sequence)) return false;
+  if (!HasSlot() || !sequence_blocks_.Take(sequence)) return false;
   deadlines_.Clear(sequence->request.id);
   if (!std::exchange(sequence->begun, true)) {
     Event& event = Emit(EventKind::kBegun, *sequence);
@@ -188,51 +124,10 @@ bool InstanceScheduler::Start(Sequence* sequence) {
   return true;
 }
 
-absl::Span<const TokenId> InstanceScheduler::Shareable(const Sequence& sequence,
-                                                       int num_tokens) const {
-  return absl::MakeConstSpan(sequence.tokens).first(options_.prefix_caching ? num_tokens : 0);
-}
-
-bool InstanceScheduler::TakeBlocks(Sequence* sequence) {
-  sequence->chain = PrefixChain::Root(sequence->request.cache_salt);
-  // The last token is always computed: what follows it is drawn from that.
-  const int num_shareable = sequence->NeedsPromptLogprobs() ? 0 : sequence->num_tokens() - 1;
-  const std::optional<int> num_shared =
-      blocks_.AllocateBehindPrefix(Shareable(*sequence, num_shareable), NumBlocksToStart(*sequence),
-                                   BlockState::kRunning, &sequence->chain, &sequence->block_table);
-  if (!num_shared) return false;
-  sequence->num_shared_blocks = *num_shared;
-  sequence->num_computed_tokens = *num_shared * options_.block_size;
-  return true;
-}
-
-void InstanceScheduler::PublishBlocks(Sequence* sequence) {
-  if (!options_.prefix_caching) return;
-  blocks_.Publish(absl::MakeConstSpan(sequence->tokens).first(sequence->num_computed_tokens),
-                  sequence->block_table, &sequence->chain);
-}
-
 void InstanceScheduler::CountBegun(const Sequence& sequence, const Event& event) {
   fair_clock_.Begin(sequence.turn.stamp);
   totals_.prefix_queried_tokens += event.num_tokens;
   totals_.prefix_hit_tokens += event.num_cached_tokens;
-}
-
-void InstanceScheduler::ReserveForBegun() {
-  while (Sequence* begun = receiver_.NextBegun()) {
-    const Sequence* waiting = prefill_.NextWaiting();
-    if (waiting != nullptr && InOrder()(waiting, begun)) return;
-    begun->chain = PrefixChain::Root(begun->request.cache_salt);
-    if (!HasSlot() || !receiver_.Reserve(begun, NumBlocksToStart(*begun),
-                                         Shareable(*begun, begun->num_tokens()))) {
-      return;
-    }
-    Event& event = Emit(EventKind::kReserved, *begun);
-    event.num_tokens = begun->num_tokens();
-    event.block_table = begun->block_table;
-    event.num_cached_tokens = begun->num_shared_blocks * options_.block_size;
-    CountBegun(*begun, event);
-  }
 }
 
 bool InstanceScheduler::Grow(Sequence* sequence) {
@@ -249,24 +144,16 @@ bool InstanceScheduler::Grow(Sequence* sequence) {
 
 void InstanceScheduler::Preempt(Sequence* sequence) {
   suspects_.erase(sequence);
-  const bool decoding = sequence->state == SequenceState::kDecoding;
-  FreeBlocks(sequence);
-  if (decoding) {
+  CountBreach(sequence_blocks_.Preempt(sequence));
+  if (sequence->state == SequenceState::kDecoding) {
     decode_.Remove(sequence);
   } else {
     prefill_.Remove(sequence);
   }
   ++totals_.preemptions;
+  totals_.swaps += sequence->host_table.empty() ? 0 : 1;
   Emit(EventKind::kPreempted, *sequence);
   prefill_.Enqueue(sequence);
-}
-
-void InstanceScheduler::FreeBlocks(Sequence* sequence) {
-  const BlockState from =
-      sequence->state == SequenceState::kLeased ? BlockState::kLeasedOut : BlockState::kRunning;
-  const std::vector<BlockId> blocks = std::exchange(sequence->block_table, {});
-  sequence->num_shared_blocks = 0;
-  CountBreach(blocks_.Move(blocks, from, BlockState::kFree));
 }
 
 // --- Steps.
@@ -285,13 +172,22 @@ Batch InstanceScheduler::Schedule(absl::Time now) {
         [this](Sequence* sequence) { return Start(sequence); }, &batch);
   }
   ReserveForBegun();
+  batch.copies = sequence_blocks_.TakeCopies();
+  CountCopies(batch.copies);
   if (batch.empty()) return batch;
 
   batch.step = ++last_step_;
   std::vector<Sequence*> sequences;
   for (const BatchRow& row : batch.rows) sequences.push_back(sequences_.at(row.request).get());
-  in_flight_.Add(batch.step, sequences);
+  in_flight_.Add(batch.step, now, sequences);
   return batch;
+}
+
+void InstanceScheduler::CountCopies(const std::vector<BlockCopy>& copies) {
+  for (const BlockCopy& copy : copies) {
+    ++(copy.direction == CopyDirection::kOut ? totals_.swapped_out_blocks
+                                             : totals_.swapped_in_blocks);
+  }
 }
 
 void InstanceScheduler::ScheduleSuspect(Batch* batch) {
@@ -313,6 +209,7 @@ std::vector<Event> InstanceScheduler::Commit(const Batch& batch, const StepOutpu
   if (absl::Status status = CheckOutput(batch, output); !status.ok()) {
     return Fail(batch, status, now);
   }
+  sequence_blocks_.ObserveStep(batch, now - in_flight_.Begin(batch));
   const std::vector<Sequence*> sequences = TakeInFlight(batch);
   ++totals_.steps;
   for (size_t i = 0; i < sequences.size(); ++i) {
@@ -320,7 +217,7 @@ std::vector<Event> InstanceScheduler::Commit(const Batch& batch, const StepOutpu
     suspects_.erase(sequences[i]);
     CommitRow(sequences[i], batch.rows[i], output.rows[i], now);
   }
-  CountBreach(blocks_.CheckLedger());
+  CountBreach(sequence_blocks_.CheckLedgers());
   ReserveForBegun();
   return TakeEvents();
 }
@@ -345,7 +242,7 @@ std::vector<Sequence*> InstanceScheduler::TakeInFlight(const Batch& batch) {
   std::vector<Sequence*> alive;
   for (InFlightBatches::Row& row : in_flight_.Take(batch)) {
     alive.push_back(row.ended == nullptr ? row.sequence : nullptr);
-    if (row.ended != nullptr) FreeBlocks(row.ended.get());
+    if (row.ended != nullptr) CountBreach(sequence_blocks_.Free(row.ended.get()));
   }
   return alive;
 }
@@ -360,7 +257,7 @@ void InstanceScheduler::CommitRow(Sequence* sequence, const BatchRow& row, const
   }
   if (!output.status.ok()) return FailSequence(sequence, output.status);
   sequence->num_computed_tokens += row.num_tokens;
-  PublishBlocks(sequence);
+  sequence_blocks_.Publish(sequence);
   if (sequence->state == SequenceState::kPrefilling) totals_.prompt_tokens += row.num_tokens;
   std::vector<PromptLogprob> unsent = sequence->TakeUnsent(output.prompt_logprobs);
   if (!unsent.empty()) {
@@ -387,18 +284,6 @@ void InstanceScheduler::CommitToken(Sequence* sequence, const SampledToken& toke
   } else {
     decode_.Admit(sequence);
   }
-}
-
-void InstanceScheduler::Lease(Sequence* sequence, absl::Time now) {
-  sequence->state = SequenceState::kLeased;
-  if (absl::Status status =
-          blocks_.Move(sequence->block_table, BlockState::kRunning, BlockState::kLeasedOut);
-      !status.ok()) {
-    CountBreach(status);
-    sequence->block_table.clear();
-    return FailSequence(sequence, status);
-  }
-  leases_.Set(sequence->request.id, sequence->lease_end.value_or(now + options_.lease));
 }
 
 void InstanceScheduler::Tick(absl::Time now) {
@@ -469,7 +354,7 @@ void InstanceScheduler::Remove(Sequence* sequence) {
     case SequenceState::kLeased:
       break;
   }
-  if (!sequence->in_flight()) return FreeBlocks(sequence);
+  if (!sequence->in_flight()) return CountBreach(sequence_blocks_.Free(sequence));
   in_flight_.Keep(std::move(owned));
 }
 
@@ -485,6 +370,7 @@ SchedulerStats InstanceScheduler::Stats() const {
   SchedulerStats stats = totals_;
   stats.blocks = blocks_.counts();
   stats.num_blocks = blocks_.num_blocks();
+  stats.host_blocks = sequence_blocks_.host().counts();
   stats.waiting_requests = prefill_.num_waiting();
   stats.waiting_tokens = prefill_.NumQueuedTokens();
   stats.prefilling_requests = prefill_.num_prefilling();
@@ -494,6 +380,27 @@ SchedulerStats InstanceScheduler::Stats() const {
   stats.receiving_requests = receiver_.num_receiving();
   stats.leased_requests = leases_.size();
   return stats;
+}
+
+std::vector<UnfinishedRequest> InstanceScheduler::Unfinished() const {
+  SequenceQueue sequences;
+  for (const auto& [id, sequence] : sequences_) {
+    if (sequence->state != SequenceState::kLeased) sequences.insert(sequence.get());
+  }
+  std::vector<UnfinishedRequest> unfinished;
+  int64_t num_tokens_before = 0;
+  for (const Sequence* sequence : sequences) {
+    const bool prefills =
+        sequence->state == SequenceState::kWaiting || sequence->state == SequenceState::kPrefilling;
+    if (prefills) num_tokens_before += sequence->num_uncomputed_tokens();
+    unfinished.push_back(
+        {.id = sequence->request.id,
+         .attempt = sequence->request.attempt,
+         .num_tokens_before = prefills ? num_tokens_before : 0,
+         .num_tokens_to_draw =
+             sequence->request.hand_off ? 1 : sequence->max_num_tokens - sequence->num_tokens()});
+  }
+  return unfinished;
 }
 
 }  // namespace tandem

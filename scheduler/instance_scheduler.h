@@ -2,6 +2,7 @@
 // simulator drive the same object; only the executor and the owner of the clock differ.
 //
 //   const Batch batch = scheduler->Schedule(now);
+//   runner->Copy(batch.copies);                                // swaps
 //   React(scheduler->TakeEvents());                            // kBegun: KV may be streamed
 //   absl::StatusOr<StepOutput> output = runner->Run(batch);
 //   React(output.ok() ? scheduler->Commit(batch, *output, now)
@@ -29,6 +30,8 @@
 #include "scheduler/prefill_scheduler.h"
 #include "scheduler/scheduler_stats.h"
 #include "scheduler/sequence.h"
+#include "scheduler/sequence_blocks.h"
+#include "scheduler/unfinished_request.h"
 
 namespace tandem {
 
@@ -38,9 +41,10 @@ namespace tandem {
 // A request is named by its id and attempt; a call that names another attempt than the one here, or
 // an id that is not here, is stale and has no effect. Blocks are given out strictly in order of
 // (priority, due, tenant's turn, arrival), to prefills and receives alike; when a decoding
-// sequence needs a block and none is free, the last in this order loses all of its blocks and is
-// computed again later, without any token being sent twice. What is known of its prefix by then, or
-// of any other request's, is not computed again.
+// sequence needs a block and none is free, the last in this order loses all of its blocks and goes
+// on later, without any token being sent twice: with the KV that the host tier has kept for it or,
+// where there is no room or that would take longer, by computing it again. What is known of its
+// prefix by then, or of any other request's, is neither copied nor computed.
 class InstanceScheduler {
  public:
   // INVALID_ARGUMENT names the field of `options` that makes no sense.
@@ -115,6 +119,9 @@ class InstanceScheduler {
 
   SchedulerStats Stats() const;
 
+  // All requests in order, but those that only wait for their KV to be pulled.
+  std::vector<UnfinishedRequest> Unfinished() const;
+
  private:
   friend class InstanceSchedulerPeer;  // tests break the ledger through it
 
@@ -126,21 +133,14 @@ class InstanceScheduler {
   Sequence* Find(RequestId id, uint32_t attempt) const;
 
   // Blocks.
-  int NumBlocksToStart(const Sequence& sequence) const;
   bool HasSlot() const;
   bool Start(Sequence* sequence);
-  // Its first tokens, whose KV may be taken from blocks of others: at most `num_tokens`.
-  absl::Span<const TokenId> Shareable(const Sequence& sequence, int num_tokens) const;
-  // All that Start needs, the known prefix among them; false when too few are available.
-  bool TakeBlocks(Sequence* sequence);
-  // Full blocks of computed positions can be found by others from now on.
-  void PublishBlocks(Sequence* sequence);
   // It has its blocks, as `event` says.
   void CountBegun(const Sequence& sequence, const Event& event);
   bool Grow(Sequence* sequence);
   void Preempt(Sequence* sequence);
   void ReserveForBegun();
-  void FreeBlocks(Sequence* sequence);
+  void CountCopies(const std::vector<BlockCopy>& copies);
 
   // Steps.
   void ScheduleSuspect(Batch* batch);
@@ -161,6 +161,7 @@ class InstanceScheduler {
 
   const InstanceOptions options_;
   BlockManager blocks_;
+  SequenceBlocks sequence_blocks_;
   PrefillScheduler prefill_;
   DecodeScheduler decode_;
   HandoffReceiver receiver_;

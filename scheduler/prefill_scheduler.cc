@@ -6,7 +6,6 @@ namespace tandem {
 
 void PrefillScheduler::Enqueue(Sequence* sequence) {
   sequence->state = SequenceState::kWaiting;
-  sequence->num_computed_tokens = 0;
   waiting_.insert(sequence);
 }
 

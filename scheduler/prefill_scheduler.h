@@ -13,7 +13,8 @@ namespace tandem {
 // Holds pointers to sequences in kWaiting and kPrefilling. Owned by the InstanceScheduler.
 class PrefillScheduler {
  public:
-  // The sequence, which holds no blocks, waits to be computed from its first token.
+  // The sequence, which holds no blocks of the pool, waits to be computed from its first
+  // uncomputed token.
   void Enqueue(Sequence* sequence);
 
   // Takes out a sequence that waits or is being prefilled.

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "scheduler/block_manager.h"
+#include "scheduler/host_tier.h"
 
 namespace tandem {
 
@@ -11,6 +12,7 @@ struct SchedulerStats {
   // Now.
   BlockCounts blocks{};  // by BlockState; adds up to num_blocks
   int num_blocks = 0;
+  HostBlockCounts host_blocks;
   int waiting_requests = 0;    // to be prefilled here, preempted ones included
   int64_t waiting_tokens = 0;  // of these and of those being prefilled, still to be computed
   int prefilling_requests = 0;
@@ -28,6 +30,9 @@ struct SchedulerStats {
   int64_t prefix_queried_tokens = 0;  // of requests that began here, or whose KV was reserved for
   int64_t prefix_hit_tokens = 0;      // of these, whose KV was here already
   int64_t preemptions = 0;
+  int64_t swaps = 0;  // of these, whose KV was kept in the host tier
+  int64_t swapped_out_blocks = 0;
+  int64_t swapped_in_blocks = 0;
   int64_t recomputes = 0;         // transfers given up for a prefill here
   int64_t finished_requests = 0;  // stop or length
   int64_t handed_off_requests = 0;

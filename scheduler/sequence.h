@@ -14,7 +14,7 @@
 namespace tandem {
 
 enum class SequenceState {
-  kWaiting,     // to be prefilled here; holds no blocks
+  kWaiting,     // to be prefilled here, or to go on; holds no blocks but those of the host tier
   kPrefilling,  // holds running blocks for all of its tokens
   kDecoding,    // holds running blocks; all KV but the last token's is stored
   kLeased,      // prefilled; its leased_out blocks wait to be pulled
@@ -63,7 +63,8 @@ struct Sequence {
   std::vector<BlockId> block_table;
   PrefixChain chain;                    // of its blocks whose content is known
   int num_shared_blocks = 0;            // the first of block_table, which others may use as well
-  int num_computed_tokens = 0;          // positions whose KV is stored
+  std::vector<BlockId> host_table;      // while it waits: the same in the host tier, if preempted
+  int num_computed_tokens = 0;          // positions whose KV is stored, in one of the two
   int next_prompt_logprob = 0;          // first prompt position whose logprob was not sent
   bool begun = false;                   // kBegun was sent
   std::optional<absl::Time> lease_end;  // absent: the usual time after the lease's beginning

@@ -25,9 +25,20 @@ struct BatchRow {
   uint32_t layer_plan = 0;  // LayerPlan id; 0: all layers
 };
 
+// Between a block of the KV pool and one of the host tier, in all layers.
+enum class CopyDirection : uint8_t { kOut, kIn };
+struct BlockCopy {
+  CopyDirection direction = CopyDirection::kOut;  // kOut: from the pool
+  BlockId block = 0;
+  BlockId host_block = 0;
+};
+
 struct Batch {
   uint64_t step = 0;  // counts up per instance
   std::vector<BatchRow> rows;
+  // To be done in this order, also where there are no rows: before the rows are computed, and
+  // before anything else is written to blocks that have become free.
+  std::vector<BlockCopy> copies;
 
   bool empty() const { return rows.empty(); }
   int NumTokens() const {

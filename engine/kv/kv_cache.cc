@@ -163,6 +163,48 @@ std::vector<KvCache::HeadRun> KvCache::HeadRuns(int layer) const {
   return runs;
 }
 
+uint8_t* KvCache::LayerBlock(int layer, KvComponent component, BlockId block) const {
+  CHECK(block >= 0 && block < num_blocks_) << "block " << block << " of " << num_blocks_;
+  return Pool(layer, component) + block * layout_.LayerBlockBytes();
+}
+
+int64_t KvCache::StoredBlockBytes() const {
+  if (shards_.empty()) return layout_.BlockBytes();
+  int64_t bytes = 0;
+  for (const KvShard& shard : shards_) bytes += shard.kv->StoredBlockBytes();
+  return bytes;
+}
+
+void KvCache::SaveBlock(BlockId block, uint8_t* bytes) const {
+  for (const KvShard& shard : shards_) {
+    shard.kv->SaveBlock(block, bytes);
+    bytes += shard.kv->StoredBlockBytes();
+  }
+  if (!shards_.empty()) return;
+  const int64_t layer_bytes = layout_.LayerBlockBytes();
+  for (int layer = 0; layer < layout_.num_layers; ++layer) {
+    for (const KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
+      std::memcpy(bytes, LayerBlock(layer, component, block), layer_bytes);
+      bytes += layer_bytes;
+    }
+  }
+}
+
+void KvCache::LoadBlock(BlockId block, const uint8_t* bytes) {
+  for (const KvShard& shard : shards_) {
+    shard.kv->LoadBlock(block, bytes);
+    bytes += shard.kv->StoredBlockBytes();
+  }
+  if (!shards_.empty()) return;
+  const int64_t layer_bytes = layout_.LayerBlockBytes();
+  for (int layer = 0; layer < layout_.num_layers; ++layer) {
+    for (const KvComponent component : {KvComponent::kKeys, KvComponent::kValues}) {
+      std::memcpy(LayerBlock(layer, component, block), bytes, layer_bytes);
+      bytes += layer_bytes;
+    }
+  }
+}
+
 uint8_t* KvCache::Token(int layer, KvComponent component, absl::Span<const BlockId> block_table,
                         int token) const {
   const BlockId block = block_table[token / layout_.block_size];

@@ -40,7 +40,7 @@ class KvCache {
   static absl::StatusOr<int64_t> Bytes(const KvLayout& layout, int num_blocks);
   static absl::StatusOr<std::unique_ptr<KvCache>> CreateIn(uint8_t* memory, const KvLayout& layout,
                                                            int num_blocks);
-  // All of `shards` as one cache without pools of its own: only Read, Write and CopyToReplicas.
+  // All of `shards` as one cache without pools of its own: anything but Layer.
   // Every head of every layer is in a shard.
   static std::unique_ptr<KvCache> Join(const KvLayout& layout, int num_blocks,
                                        std::vector<KvShard> shards);
@@ -63,6 +63,12 @@ class KvCache {
                                          absl::Span<const BlockId> block_table, int token_begin,
                                          int token_end);
 
+  // All of one block as bytes: those of each layer and rank, copies of a head that several ranks
+  // hold included. `bytes`: [StoredBlockBytes()], which LoadBlock takes back from SaveBlock.
+  int64_t StoredBlockBytes() const;
+  void SaveBlock(BlockId block, uint8_t* bytes) const;
+  void LoadBlock(BlockId block, const uint8_t* bytes);
+
   // Brings other copies of heads that several ranks hold up to what was written there.
   void CopyToReplicas(int layer, KvComponent component, absl::Span<const BlockId> block_table,
                       int token_begin, int token_end);
@@ -71,6 +77,8 @@ class KvCache {
   KvCache(const KvLayout& layout, int num_blocks, int64_t pool_bytes, uint8_t* data,
           bool owns_data);
   uint8_t* Pool(int layer, KvComponent component) const;
+  // Where a block is in one layer, [layout().LayerBlockBytes()].
+  uint8_t* LayerBlock(int layer, KvComponent component, BlockId block) const;
   uint8_t* Token(int layer, KvComponent component, absl::Span<const BlockId> block_table,
                  int token) const;
   template <typename Byte>

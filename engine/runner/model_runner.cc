@@ -76,19 +76,27 @@ absl::Status ModelRunner::Load(const RunnerOptions& options) {
   request.kv_cache_bytes = options.kv_cache_bytes;
   request.max_model_len = options.max_model_len;
   request.context_len = config_.max_position;
+  request.swap_bytes = options.swap_bytes;
   request.memory_bytes = MachineMemoryBytes();
   ASSIGN_OR_RETURN(const KvPoolPlan plan, PlanKvPool(stored, request));
   limits_.vocab_size = config_.vocab_size;
   limits_.max_model_len = plan.max_model_len;
   limits_.num_blocks = plan.num_blocks;
   limits_.block_size = options.block_size;
-  if (options.ranks.NumRanks() > 1) return LoadRanks(options, std::move(model), layout);
+  RETURN_IF_ERROR(options.ranks.NumRanks() > 1 ? LoadRanks(options, std::move(model), layout)
+                                               : LoadWhole(options, std::move(model), layout));
+  if (plan.num_host_blocks == 0) return absl::OkStatus();
+  ASSIGN_OR_RETURN(host_kv_, HostKvPool::Create(&kv_cache(), plan.num_host_blocks));
+  return absl::OkStatus();
+}
 
+absl::Status ModelRunner::LoadWhole(const RunnerOptions& options, std::unique_ptr<Model> model,
+                                    const KvLayout& layout) {
   TransformerLimits limits;
-  limits.max_position = plan.max_model_len;
+  limits.max_position = limits_.max_model_len;
   limits.max_rows = max_num_batched_tokens_;
   ASSIGN_OR_RETURN(part_, MakeWholeModel(std::move(model), {options.ops, options.pack}, layout,
-                                         plan.num_blocks, limits));
+                                         limits_.num_blocks, limits));
   return absl::OkStatus();
 }
 

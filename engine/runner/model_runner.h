@@ -2,7 +2,9 @@
 // worker owns it.
 //
 //   ASSIGN_OR_RETURN(std::unique_ptr<ModelRunner> runner, ModelRunner::Create(options));
-//   RETURN_IF_ERROR(runner->Submit(scheduler.Schedule(now)));   // up to depth() times
+//   const Batch batch = scheduler.Schedule(now);
+//   runner->Copy(batch.copies);
+//   RETURN_IF_ERROR(runner->Submit(batch));                     // up to depth() times
 //   ASSIGN_OR_RETURN(const StepOutput output, runner->Wait());  // of the oldest
 #pragma once
 
@@ -16,6 +18,7 @@
 #include "engine/core/batch.h"
 #include "engine/core/model_config.h"
 #include "engine/kernels/ops.h"
+#include "engine/kv/host_kv_pool.h"
 #include "engine/kv/kv_cache.h"
 #include "engine/runner/model_part.h"
 #include "engine/runner/other_ranks.h"
@@ -35,6 +38,7 @@ struct RunnerOptions {
   DType kv_dtype = DType::kF16;      // IsKvDType
   int block_size = 16;               // tokens
   int64_t kv_cache_bytes = 0;        // rounded down to whole blocks; 0: see PlanKvPool
+  int64_t swap_bytes = 0;            // for preempted sequences; below 0: see PlanKvPool
   int max_model_len = 0;             // tokens; 0: the model's context, or what the pool holds
   int max_num_batched_tokens = 512;  // most tokens in one step; sizes the activations
   ParallelShape ranks;               // this process is the first rank
@@ -63,6 +67,14 @@ class ModelRunner {
   WeightCounts weight_counts() const { return CountWeights(*part_.ops, *part_.model); }
   // Of all ranks.
   KvCache& kv_cache() { return joined_kv_ != nullptr ? *joined_kv_ : *part_.kv; }
+
+  // Blocks of the host tier.
+  int num_host_blocks() const { return host_kv_ == nullptr ? 0 : host_kv_->num_blocks(); }
+
+  // Does a batch's copies, for all ranks. No step in flight uses their blocks.
+  void Copy(absl::Span<const BlockCopy> copies) {
+    if (!copies.empty()) host_kv_->Copy(copies);
+  }
 
   void SetLayerDoneCallback(LayerDoneCallback callback) { layer_done_ = std::move(callback); }
 
@@ -98,6 +110,9 @@ class ModelRunner {
   explicit ModelRunner(const RunnerOptions& options);
 
   absl::Status Load(const RunnerOptions& options);
+  // One process holds the whole model, or ranks share it.
+  absl::Status LoadWhole(const RunnerOptions& options, std::unique_ptr<Model> model,
+                         const KvLayout& layout);
   absl::Status LoadRanks(const RunnerOptions& options, std::unique_ptr<Model> model,
                          const KvLayout& layout);
   absl::Status Compute(StepInFlight& flight);
@@ -112,7 +127,8 @@ class ModelRunner {
   StepLimits limits_;
   std::unique_ptr<OtherRanks> others_;  // null: this rank is alone; outlives what is linked to it
   ModelPart part_;
-  std::unique_ptr<KvCache> joined_kv_;  // null: this rank is alone
+  std::unique_ptr<KvCache> joined_kv_;   // null: this rank is alone
+  std::unique_ptr<HostKvPool> host_kv_;  // null: there is no host tier
 
   std::deque<StepInFlight> in_flight_;
   std::deque<uint64_t> sent_;  // steps of what others have been sent and we have not collected

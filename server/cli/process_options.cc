@@ -158,6 +158,7 @@ absl::StatusOr<RunnerOptions> MakeRunnerOptions(const Config& config) {
   ASSIGN_OR_RETURN(runner.kv_dtype, ParseDType(config.kv_cache_dtype()));
   runner.block_size = static_cast<int>(config.block_size());
   runner.kv_cache_bytes = config.kv_cache_bytes();
+  runner.swap_bytes = config.swap_bytes();
   runner.max_model_len = static_cast<int>(config.max_model_len());
   runner.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens());
   return runner;

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/types/span.h"
+
 namespace tandem {
 namespace {
 
@@ -45,9 +47,6 @@ constexpr Series kSeries[] = {
     {"tandem_kv_lease_expired_total", "Leases that ended before the KV was pulled.",
      MetricType::Counter,
      [](const v1::InstanceState& i) -> double { return i.stats().leases_expired(); }},
-    {"tandem_preemptions_total", "Requests whose blocks were taken for others.",
-     MetricType::Counter,
-     [](const v1::InstanceState& i) -> double { return i.stats().preemptions(); }},
     {"tandem_recomputes_total", "Prompts computed again after a failed transfer.",
      MetricType::Counter,
      [](const v1::InstanceState& i) -> double { return i.stats().recomputes(); }},
@@ -63,18 +62,51 @@ constexpr Series kSeries[] = {
      [](const v1::InstanceState& i) -> double { return i.stats().step_seconds(); }},
 };
 
-struct BlockState {
+// One number of an instance, and what it is made of.
+struct Part {
   const char* name;
-  int64_t (v1::WorkerStats::*count)() const;
+  int64_t (*count)(const v1::WorkerStats& stats);
+};
+struct Split {
+  const char* name;
+  const char* help;
+  MetricType type;
+  const char* label;
+  absl::Span<const Part> parts;
 };
 
-constexpr BlockState kBlockStates[] = {
-    {"free", &v1::WorkerStats::blocks_free},
-    {"running", &v1::WorkerStats::blocks_running},
-    {"cached", &v1::WorkerStats::blocks_cached},
-    {"leased_out", &v1::WorkerStats::blocks_leased_out},
-    {"receiving", &v1::WorkerStats::blocks_receiving},
-    {"quarantined", &v1::WorkerStats::blocks_quarantined},
+constexpr Part kBlockStates[] = {
+    {"free", [](const v1::WorkerStats& s) { return s.blocks_free(); }},
+    {"running", [](const v1::WorkerStats& s) { return s.blocks_running(); }},
+    {"cached", [](const v1::WorkerStats& s) { return s.blocks_cached(); }},
+    {"leased_out", [](const v1::WorkerStats& s) { return s.blocks_leased_out(); }},
+    {"receiving", [](const v1::WorkerStats& s) { return s.blocks_receiving(); }},
+    {"quarantined", [](const v1::WorkerStats& s) { return s.blocks_quarantined(); }},
+};
+constexpr Part kHostBlockStates[] = {
+    {"free", [](const v1::WorkerStats& s) { return s.host_blocks_free(); }},
+    {"swapped", [](const v1::WorkerStats& s) { return s.host_blocks_swapped(); }},
+};
+constexpr Part kPreemptions[] = {
+    {"swap", [](const v1::WorkerStats& s) { return s.swaps(); }},
+    {"recompute", [](const v1::WorkerStats& s) { return s.preemptions() - s.swaps(); }},
+};
+constexpr Part kSwapDirections[] = {
+    {"out", [](const v1::WorkerStats& s) { return s.swapped_out_bytes(); }},
+    {"in", [](const v1::WorkerStats& s) { return s.swapped_in_bytes(); }},
+};
+
+constexpr Split kSplits[] = {
+    {"tandem_kv_blocks", "KV blocks by state; the states of an instance sum to its total.",
+     MetricType::Gauge, "state", kBlockStates},
+    {"tandem_kv_host_blocks",
+     "Blocks of the host tier by state; the states of an instance sum to its total.",
+     MetricType::Gauge, "state", kHostBlockStates},
+    {"tandem_preemptions_total",
+     "Requests whose blocks were taken for others, by how their KV came back.", MetricType::Counter,
+     "how", kPreemptions},
+    {"tandem_kv_swap_bytes_total", "KV bytes copied out to the host tier and back in.",
+     MetricType::Counter, "direction", kSwapDirections},
 };
 
 ClientMetric Labelled(const v1::InstanceState& instance, MetricType type, double value) {
@@ -85,16 +117,13 @@ ClientMetric Labelled(const v1::InstanceState& instance, MetricType type, double
   return metric;
 }
 
-MetricFamily BlockMetrics(const v1::ClusterState& cluster) {
-  MetricFamily family{.name = "tandem_kv_blocks",
-                      .help = "KV blocks by state; the states of an instance sum to its total.",
-                      .type = MetricType::Gauge,
-                      .metric = {}};
+MetricFamily SplitMetrics(const Split& split, const v1::ClusterState& cluster) {
+  MetricFamily family{.name = split.name, .help = split.help, .type = split.type, .metric = {}};
   for (const v1::InstanceState& instance : cluster.instances()) {
-    for (const BlockState& state : kBlockStates) {
-      const auto count = static_cast<double>((instance.stats().*state.count)());
-      ClientMetric metric = Labelled(instance, MetricType::Gauge, count);
-      metric.label.push_back({"state", state.name});
+    for (const Part& part : split.parts) {
+      const auto count = static_cast<double>(part.count(instance.stats()));
+      ClientMetric metric = Labelled(instance, split.type, count);
+      metric.label.push_back({split.label, part.name});
       family.metric.push_back(std::move(metric));
     }
   }
@@ -104,7 +133,8 @@ MetricFamily BlockMetrics(const v1::ClusterState& cluster) {
 }  // namespace
 
 std::vector<MetricFamily> ClusterMetrics(const v1::ClusterState& cluster) {
-  std::vector<MetricFamily> families = {BlockMetrics(cluster)};
+  std::vector<MetricFamily> families;
+  for (const Split& split : kSplits) families.push_back(SplitMetrics(split, cluster));
   for (const Series& series : kSeries) {
     MetricFamily family{
         .name = series.name, .help = series.help, .type = series.type, .metric = {}};

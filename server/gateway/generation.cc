@@ -20,6 +20,8 @@ namespace {
 constexpr int kMaxFailuresInARow = 6;
 // Between two questions for workers.
 constexpr absl::Duration kRouteRetryDelay = absl::Milliseconds(50);
+// The same while its workers still go on with it.
+constexpr absl::Duration kLeaveRetryDelay = absl::Milliseconds(250);
 
 }  // namespace
 
@@ -65,6 +67,8 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
   is_routing_ = false;
   if (!route.ok()) {
     if (listener_ == nullptr) return CompleteIfLeft();
+    // Its present workers go on while no others can.
+    if (is_leaving_) return AskForRouteIn(kLeaveRetryDelay);
     if (absl::IsAborted(route.status())) return AskForRouteIn(kRouteRetryDelay);
     const absl::Status status = ToRouteStatus(route.status());
     const bool may_wait = attempt_ > 0 && absl::IsUnavailable(status);
@@ -74,6 +78,7 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
   route_ = *std::move(route);
   is_routed_ = true;
   if (listener_ == nullptr) return CompleteIfLeft();
+  if (is_leaving_) BeginNextAttempt();
   if (attempt_ == 0) {
     numerics_ = route_.numerics();
     if (route_.ttft_ms() > 0) {
@@ -165,6 +170,10 @@ bool Generation::MustWait(Source source, const v1::TokenEvent& event) const {
 
 void Generation::OnEvent(Source source, v1::TokenEvent event) {
   if (listener_ == nullptr) return leg(source).call->Cancel();
+  if (event.leaving()) {
+    Leave(source);
+    return ReadOn(source);
+  }
   if (MustWait(source, event)) {
     leg(source).waiting = std::move(event);
     return;
@@ -342,22 +351,36 @@ void Generation::Fail(Source source, absl::Status status) {
 void Generation::Migrate(Source source) {
   LOG(WARNING) << "request_id=" << route_.request_id() << " goes on elsewhere after "
                << tokens_.size() << " tokens: " << last_failure_.ToString();
-  services_.metrics.CountFallback("migrated");
-  const v1::WorkerTarget& lost = source == Source::kPrefill ? route_.prefill() : route_.decode();
+  Avoid(source);
+  BeginNextAttempt();
+  give_up_ = absl::Now() + services_.replay_timeout;
+  if (is_routing_) return;  // other workers were asked for already
+  // At once the first time; a worker that fails again and again is not asked in a tight loop.
+  AskForRouteIn(kRouteRetryDelay * (num_failures_ - 1));
+}
+
+void Generation::Leave(Source source) {
+  Avoid(source);
+  if (std::exchange(is_leaving_, true)) return;
+  AskForRoute();
+}
+
+void Generation::Avoid(Source source) {
+  const v1::WorkerTarget& worker = source == Source::kPrefill ? route_.prefill() : route_.decode();
   v1::WorkerIncarnation& incarnation = lost_workers_.emplace_back();
-  incarnation.set_instance_id(lost.instance_id());
-  incarnation.set_epoch(lost.epoch());
+  incarnation.set_instance_id(worker.instance_id());
+  incarnation.set_epoch(worker.epoch());
+}
+
+void Generation::BeginNextAttempt() {
+  if (attempt_++ == 0) services_.metrics.CountFallback("migrated");
+  is_leaving_ = false;
   for (Leg* leg : {&prefill_, &decode_}) {
     if (leg->call != nullptr) leg->call->Cancel();
     *leg = Leg();
   }
-  ++attempt_;
   num_earlier_tokens_ = summary_.num_completion_tokens;
-  const absl::Time now = absl::Now();
-  give_up_ = now + services_.replay_timeout;
-  stage_timer_.AskForRoute(now);
-  // At once the first time; a worker that fails again and again is not asked in a tight loop.
-  AskForRouteIn(kRouteRetryDelay * (num_failures_ - 1));
+  stage_timer_.AskForRoute(absl::Now());
 }
 
 void Generation::AskForRouteIn(absl::Duration delay) {

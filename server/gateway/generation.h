@@ -1,7 +1,7 @@
 // Drives one sample from prompt to last token: asks for a route, opens Prefill and Decode at the
 // same time, joins their tokens into one text, ends both calls whatever happens. A worker that is
-// lost on the way is replaced: others replay the prompt and the tokens so far, and the listener
-// sees the text go on.
+// lost on the way, or says that it will end, is replaced: others replay the prompt and the tokens
+// so far, and the listener sees the text go on.
 #pragma once
 
 #include <cstdint>
@@ -149,6 +149,12 @@ class Generation : public std::enable_shared_from_this<Generation> {
   // A worker has failed: goes on elsewhere, or ends.
   void Fail(Source source, absl::Status status);
   void Migrate(Source source);
+  // A worker will end too early: asks for others, and goes on with it until there are some.
+  void Leave(Source source);
+  // The next route is to name others than this worker.
+  void Avoid(Source source);
+  // Cancels the calls of the present attempt.
+  void BeginNextAttempt();
   void FinishBy(const v1::TokenEvent& event, GenerationDelta& delta);
   void End(const absl::Status& status);
   void EndCalls();
@@ -171,6 +177,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   v1::RouteResponse route_;
   bool is_routed_ = false;   // route_ counts at the scheduler
   bool is_routing_ = false;  // a route was asked for
+  bool is_leaving_ = false;  // while other workers are asked for
   bool is_paused_ = false;
 
   // Attempts: what comes from calls of an earlier one is dropped.

@@ -64,6 +64,12 @@ void TokenEventWriter::Write(absl::Span<const Event> events, const EventTime& ti
   if (IsTerminal(last.kind)) stream_->Close(grpc::Status::OK);
 }
 
+void TokenEventWriter::WriteLeaving() {
+  v1::TokenEvent message;
+  message.set_leaving(true);
+  stream_->Send(std::move(message));
+}
+
 v1::StageTimes TokenEventWriter::Times(int index, absl::Time step_begin) {
   const absl::Time now = absl::Now();
   if (index == 0) kv_ready_ = now;

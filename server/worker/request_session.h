@@ -21,6 +21,9 @@ class TokenEventWriter {
   // Sends tokens, prompt logprobs and the end that `events` hold, as one message if there are any.
   void Write(absl::Span<const Event> events, const EventTime& time);
 
+  // Another worker should go on with it.
+  void WriteLeaving();
+
   // All KV of the prompt is here.
   void KvReady(absl::Time time) { kv_ready_ = time; }
 
@@ -50,6 +53,7 @@ class PrefillSession : public RequestSink {
   void OnRefused(const absl::Status& status) override;
   void OnEvents(absl::Span<const Event> events, const EventTime& time) override;
   void OnLayerStored(int layer, int num_tokens) override { kv_->SetLayerTokens(layer, num_tokens); }
+  void OnLeave() override { writer_.WriteLeaving(); }
 
  private:
   TokenEventWriter writer_;
@@ -77,6 +81,7 @@ class DecodeSession : public RequestSink,
   // RequestSink, on the loop's thread.
   void OnRefused(const absl::Status& status) override;
   void OnEvents(absl::Span<const Event> events, const EventTime& time) override;
+  void OnLeave() override { writer_.WriteLeaving(); }
 
   // KvPullListener.
   void OnBegun() override;

@@ -54,6 +54,22 @@ void StepLoop::Post(Command command) {
   if (!stopping_) inbox_.push_back(std::move(command));
 }
 
+void StepLoop::HandOver(absl::Time end) {
+  Post([this, end](Context& context) { TellLeaving(end - context.now); });
+}
+
+void StepLoop::TellLeaving(absl::Duration time_left) {
+  for (const UnfinishedRequest& request : scheduler_->Unfinished()) {
+    const auto it = sinks_.find(request.id);
+    if (it == sinks_.end() || it->second.attempt != request.attempt || it->second.is_leaving ||
+        pace_.TimeToFinish(request, runner_->max_num_batched_tokens()) <= time_left) {
+      continue;
+    }
+    it->second.is_leaving = true;
+    it->second.sink->OnLeave();
+  }
+}
+
 StepLoopStats StepLoop::Stats(absl::Time now) const {
   absl::MutexLock lock(&mutex_);
   return {.scheduler = stats_,
@@ -90,6 +106,7 @@ void StepLoop::Run() {
     RunInbox();
     const absl::Time now = absl::Now();
     const Batch batch = scheduler_->Schedule(now);
+    runner_->Copy(batch.copies);  // before events let others write to blocks that are free now
     Dispatch(scheduler_->TakeEvents(), {now});
     if (!batch.empty() && !BeginStep(batch)) return;
     if (steps_.empty()) {
@@ -121,7 +138,7 @@ void StepLoop::Accept(Submission& submission, absl::Time now) {
   // A later attempt ends the one before it, whose sink hears of that before it is replaced.
   Dispatch(scheduler_->TakeEvents(), {now});
   if (status.ok()) {
-    sinks_[id] = Entry{attempt, std::move(submission.sink)};
+    sinks_[id] = Entry{.attempt = attempt, .sink = std::move(submission.sink)};
   } else {
     submission.sink->OnRefused(status);
   }
@@ -158,6 +175,7 @@ bool StepLoop::FinishStep() {
   } else {
     FailStep(step.batch, output.status());
   }
+  pace_.Observe(end - step.begin);
   // Steps overlap; their time is counted once.
   const absl::Duration time = end - std::max(step.begin, last_end_);
   if (output.ok()) latency_.Observe(step.shape, time);

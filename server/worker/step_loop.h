@@ -17,6 +17,7 @@
 #include "scheduler/instance_scheduler.h"
 #include "scheduler/instance_view.h"
 #include "scheduler/latency_fit.h"
+#include "server/worker/step_pace.h"
 
 namespace tandem {
 
@@ -41,6 +42,10 @@ class RequestSink {
   // The KV of positions [0, num_tokens) is stored in `layer`. On the loop's thread, in the middle
   // of a step. May come after the terminal event, when the request ended meanwhile.
   virtual void OnLayerStored(int layer, int num_tokens) {}
+
+  // This worker will end before the request does: another one should go on with it. Until then it
+  // goes on here. At most once.
+  virtual void OnLeave() = 0;
 };
 
 struct StepLoopStats {
@@ -86,6 +91,10 @@ class StepLoop {
   // bounded by that of requests.
   void Post(Command command);
 
+  // Thread-safe. This worker ends at `end`: tells the sinks of requests that by the pace of recent
+  // steps will not have finished by then, those that were not told before.
+  void HandOver(absl::Time end);
+
   // Thread-safe. State after the last step.
   StepLoopStats Stats(absl::Time now) const;
 
@@ -98,6 +107,7 @@ class StepLoop {
   struct Entry {
     uint32_t attempt;
     std::shared_ptr<RequestSink> sink;
+    bool is_leaving = false;
   };
 
   struct StepInFlight {
@@ -117,6 +127,7 @@ class StepLoop {
   void Dispatch(const std::vector<Event>& events, const EventTime& time);
   void OnLayerDone(uint64_t step, int layer);
   void PublishStats(absl::Duration step, bool idle, absl::Time now);
+  void TellLeaving(absl::Duration time_left);
   void WaitForWork(absl::Time until);
 
   const Options options_;
@@ -128,6 +139,7 @@ class StepLoop {
   std::deque<StepInFlight> steps_;              // in the runner; at most its depth
   absl::Time last_end_ = absl::InfinitePast();  // of a step
   LatencyFit latency_;
+  StepPace pace_;
 
   mutable absl::Mutex mutex_;
   std::deque<Command> inbox_ ABSL_GUARDED_BY(mutex_);

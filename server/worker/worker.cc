@@ -4,6 +4,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <random>
 #include <utility>
 
@@ -32,6 +33,32 @@ v1::Role ToProto(Role role) {
       break;
   }
   return v1::ROLE_MIXED;
+}
+
+// Before the end of a drain, for what is handed over last: a new route, and the calls to its
+// workers.
+constexpr absl::Duration kHandOverReserve = absl::Seconds(2);
+
+// Of one block, one way, once both have been touched.
+absl::Duration MeasureBlockCopy(ModelRunner& runner) {
+  constexpr int kRepetitions = 3;
+  std::vector<BlockCopy> copies;
+  const int num_blocks = std::min({4, runner.num_host_blocks(), runner.kv_cache().num_blocks()});
+  for (BlockId block = 0; block < num_blocks; ++block) {
+    copies.push_back({.direction = CopyDirection::kOut, .block = block, .host_block = block});
+    copies.push_back({.direction = CopyDirection::kIn, .block = block, .host_block = block});
+  }
+  if (copies.empty()) return absl::ZeroDuration();
+  absl::Duration best = absl::InfiniteDuration();
+  for (int i = 0; i < kRepetitions; ++i) {
+    const absl::Time begin = absl::Now();
+    runner.Copy(copies);
+    best = std::min(best, absl::Now() - begin);
+  }
+  const absl::Duration time = best / static_cast<int64_t>(copies.size());
+  LOG(INFO) << "host tier of " << runner.num_host_blocks() << " KV blocks of "
+            << runner.kv_cache().StoredBlockBytes() << " bytes; copying one takes " << time;
+  return time;
 }
 
 uint64_t RandomEpoch() {
@@ -94,6 +121,8 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
                    InstanceScheduler::Create(
                        {.num_blocks = cache.num_blocks(),
                         .block_size = cache.layout().block_size,
+                        .num_host_blocks = worker->runner_->num_host_blocks(),
+                        .block_copy_time = MeasureBlockCopy(*worker->runner_),
                         .max_model_len = worker->runner_->max_model_len(),
                         .max_num_seqs = options.max_num_seqs,
                         .max_num_batched_tokens = options.runner.max_num_batched_tokens,
@@ -168,8 +197,10 @@ bool GrpcWorker::Drain(absl::Duration timeout) {
   service_->SetDraining();
   registration_->SetDraining();
   const absl::Time give_up = absl::Now() + timeout;
+  const absl::Time hand_over = give_up - std::min(kHandOverReserve, timeout / 4);
   // One look per poll at what changes only step by step; nobody is woken for less.
   while (!IsIdle(service_->Stats(absl::Now())) && absl::Now() < give_up) {
+    loop_->HandOver(hand_over);
     absl::SleepFor(absl::Milliseconds(20));
   }
   const bool clean = IsIdle(service_->Stats(absl::Now()));

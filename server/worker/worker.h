@@ -42,8 +42,10 @@ class Worker {
   // UNAVAILABLE names a rank of the instance that has died: the process must end. Thread-safe.
   virtual absl::Status CheckRanks() const = 0;
 
-  // Takes no new requests, lets running ones finish and leased KV be pulled until `timeout` has
-  // passed, then ends the rest. Blocks. Returns false when something was cut.
+  // Takes no new requests, lets running ones finish and leased KV be pulled. What will not finish
+  // within `timeout` is offered to other workers as soon as that is foreseen, at the latest shortly
+  // before; what none of them takes goes on until then and is cut. Blocks. Returns false when
+  // something was cut.
   virtual bool Drain(absl::Duration timeout) = 0;
 };
 

@@ -140,12 +140,18 @@ v1::WorkerStats WorkerService::Stats(absl::Time now) const {
   to.set_blocks_leased_out(blocks(BlockState::kLeasedOut));
   to.set_blocks_receiving(blocks(BlockState::kReceiving));
   to.set_blocks_quarantined(blocks(BlockState::kQuarantined));
+  to.set_host_blocks_free(from.host_blocks.free);
+  to.set_host_blocks_swapped(from.host_blocks.swapped);
   to.set_waiting_requests(from.waiting_requests + from.expected_requests);
   to.set_waiting_tokens(from.waiting_tokens);
   to.set_running_requests(from.prefilling_requests + from.decoding_requests);
   to.set_receiving_requests(from.receiving_requests);
   to.set_leased_requests(from.leased_requests);
   to.set_preemptions(from.preemptions);
+  to.set_swaps(from.swaps);
+  const int64_t block_bytes = options_.cache->StoredBlockBytes();
+  to.set_swapped_out_bytes(from.swapped_out_blocks * block_bytes);
+  to.set_swapped_in_bytes(from.swapped_in_blocks * block_bytes);
   to.set_recomputes(from.recomputes);
   to.set_leases_expired(from.expired_leases);
   to.set_aborted_requests(from.aborted_requests);

@@ -159,6 +159,11 @@ class TandemServer(TandemProcess):
         return [pid for pid, arguments in children_of(self.process.pid).items()
                 if "worker" in arguments and (not role or f"--role={role}" in arguments)]
 
+    def await_workers(self) -> None:
+        """Until all have joined: the server is ready as soon as one of each role has."""
+        wait_until(lambda: len(self.get("/cluster")["instances"]) == len(self.workers()), "all workers have joined",
+                   timeout_s=START_TIMEOUT_S)
+
     def connection(self, timeout_s: float = 60) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(self.http, timeout=timeout_s)
 

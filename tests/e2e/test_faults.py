@@ -45,6 +45,7 @@ def test_killed_workers_cost_no_request(undisturbed, shape, role):
     """Kills at several moments of one load, the last survivor of its role included: it is started again."""
     prefill, decode = shape[0], shape[2]
     with TandemServer("--prefill", prefill, "--decode", decode) as server:
+        server.await_workers()
         with concurrent.futures.ThreadPoolExecutor(NUM_REQUESTS) as pool:
             futures = [pool.submit(answer, server, i) for i in range(NUM_REQUESTS)]
             for pause_s in (0.1, 0.4, 0.8):
@@ -77,6 +78,7 @@ def test_a_stream_shows_no_gap_and_no_repetition(server):
 @pytest.mark.parametrize("role", ["prefill", "decode"])
 def test_a_worker_that_only_pauses_is_replaced_and_what_it_still_sends_dropped(undisturbed, role):
     with TandemServer("--prefill", "2", "--decode", "2") as other:
+        other.await_workers()
         with concurrent.futures.ThreadPoolExecutor(NUM_REQUESTS) as pool:
             futures = [pool.submit(answer, other, i) for i in range(NUM_REQUESTS)]
             time.sleep(0.5)
@@ -94,6 +96,7 @@ def test_a_worker_that_is_told_to_end_hands_its_streams_on(server):
     """SIGTERM with no time to finish: what is cut goes on at the other decode worker."""
     wanted = {**body(1), "max_tokens": 120}
     with TandemServer("--prefill", "1", "--decode", "2", "--drain-timeout", "0") as other:
+        other.await_workers()
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             futures = [pool.submit(other.post, "/v1/completions", wanted) for _ in range(4)]
             wait_until(lambda: other.kv_blocks()["running"] > 0, "requests run")

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -35,8 +36,22 @@ inline TokenId FakeSample(uint64_t last_kv, uint64_t seed) {
 
 class FakeRunner {
  public:
-  FakeRunner(int num_blocks, int block_size)
-      : block_size_(block_size), slots_(size_t(num_blocks) * block_size, 0) {}
+  explicit FakeRunner(const InstanceOptions& options)
+      : block_size_(options.block_size),
+        slots_(size_t(options.num_blocks) * options.block_size, 0),
+        host_slots_(size_t(options.num_host_blocks) * options.block_size, 0) {}
+
+  void Copy(absl::Span<const BlockCopy> copies) {
+    for (const BlockCopy& copy : copies) {
+      const auto pool = slots_.begin() + size_t(copy.block) * block_size_;
+      const auto host = host_slots_.begin() + size_t(copy.host_block) * block_size_;
+      if (copy.direction == CopyDirection::kOut) {
+        std::copy_n(pool, block_size_, host);
+      } else {
+        std::copy_n(host, block_size_, pool);
+      }
+    }
+  }
 
   uint64_t& Slot(absl::Span<const BlockId> block_table, int position) {
     return slots_[size_t(block_table[position / block_size_]) * block_size_ +
@@ -86,6 +101,7 @@ class FakeRunner {
  private:
   const int block_size_;
   std::vector<uint64_t> slots_;
+  std::vector<uint64_t> host_slots_;
 };
 
 // What the request's output has to be, whoever computes it; includes the tokens of `generated`.
@@ -111,12 +127,12 @@ inline std::vector<TokenId> ExpectedOutput(const Request& request, int max_model
 // A scheduler with its runner, stepped by hand. Keeps every event it has seen.
 struct FakeInstance {
   explicit FakeInstance(const InstanceOptions& options)
-      : scheduler(std::move(InstanceScheduler::Create(options)).value()),
-        runner(options.num_blocks, options.block_size) {}
+      : scheduler(std::move(InstanceScheduler::Create(options)).value()), runner(options) {}
 
   // One step: false when nothing was runnable.
   bool Step(absl::Time now = absl::UnixEpoch()) {
     const Batch batch = scheduler->Schedule(now);
+    runner.Copy(batch.copies);
     Collect(scheduler->TakeEvents());
     if (batch.empty()) return false;
     last_batch_rows = batch.rows;
@@ -156,6 +172,20 @@ struct FakeInstance {
   std::vector<Event> events;
   std::vector<BatchRow> last_batch_rows;  // spans are stale; the numbers are good
 };
+
+inline InstanceOptions SmallOptions() {
+  return {.num_blocks = 32,
+          .block_size = 4,
+          .max_model_len = 100,
+          .max_num_seqs = 8,
+          .max_num_batched_tokens = 16};
+}
+
+inline std::vector<uint64_t> RowIds(const std::vector<BatchRow>& rows) {
+  std::vector<uint64_t> ids;
+  for (const BatchRow& row : rows) ids.push_back(row.request.value());
+  return ids;
+}
 
 // `num_prompt_tokens` tokens that differ from those of other ids.
 inline Request MakeRequest(uint64_t id, int num_prompt_tokens, int max_tokens) {

@@ -10,7 +10,7 @@ namespace {
 
 const absl::Time kStart = absl::UnixEpoch();
 
-InstanceOptions SmallOptions() {
+InstanceOptions HandoffOptions() {
   return {.num_blocks = 16,
           .block_size = 4,
           .max_model_len = 60,
@@ -36,7 +36,7 @@ void Transfer(FakeInstance& from, FakeInstance& to, RequestId id, int begin, int
 }
 
 TEST(HandoffTest, BeginsWithBlocksForTheWholePrompt) {
-  FakeInstance p(SmallOptions());
+  FakeInstance p(HandoffOptions());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 30, 8), kStart).ok());
   const Batch batch = p.scheduler->Schedule(kStart);
   p.TakeEvents();
@@ -48,7 +48,7 @@ TEST(HandoffTest, BeginsWithBlocksForTheWholePrompt) {
 }
 
 TEST(HandoffTest, LeasesBlocksFromFirstTokenToRelease) {
-  FakeInstance p(SmallOptions());
+  FakeInstance p(HandoffOptions());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 8), kStart).ok());
   p.RunUntilIdle();
   EXPECT_EQ(p.TokensOf(RequestId(1)).size(), 1u);
@@ -61,7 +61,7 @@ TEST(HandoffTest, LeasesBlocksFromFirstTokenToRelease) {
 }
 
 TEST(HandoffTest, DropsBlocksWhenTheLeaseExpires) {
-  FakeInstance p(SmallOptions());
+  FakeInstance p(HandoffOptions());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 8), kStart).ok());
   p.RunUntilIdle(kStart);
   EXPECT_EQ(p.scheduler->NextTick(), kStart + absl::Seconds(10));
@@ -77,7 +77,7 @@ TEST(HandoffTest, DropsBlocksWhenTheLeaseExpires) {
 }
 
 TEST(HandoffTest, ALeaseEndsWhenItsPullerSays) {
-  FakeInstance p(SmallOptions());
+  FakeInstance p(HandoffOptions());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 8), kStart).ok());
   // The puller is lost while the prompt is being computed.
   p.scheduler->SetLease(RequestId(1), 0, kStart + absl::Seconds(1));
@@ -95,7 +95,7 @@ TEST(HandoffTest, ALeaseEndsWhenItsPullerSays) {
 }
 
 TEST(HandoffTest, AbortEndsALease) {
-  FakeInstance p(SmallOptions());
+  FakeInstance p(HandoffOptions());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 8), kStart).ok());
   p.RunUntilIdle();
   p.scheduler->Abort(RequestId(1), 0, kStart);
@@ -104,7 +104,7 @@ TEST(HandoffTest, AbortEndsALease) {
 }
 
 TEST(HandoffTest, FirstTokenThatEndsTheRequestNeedsNoLease) {
-  FakeInstance p(SmallOptions());
+  FakeInstance p(HandoffOptions());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 6, 1), kStart).ok());
   Request stopping = HandOff(2, 6, 8);
   stopping.sampling.stop_token_ids = {ExpectedOutput(stopping, 60)[0]};
@@ -116,7 +116,7 @@ TEST(HandoffTest, FirstTokenThatEndsTheRequestNeedsNoLease) {
 }
 
 TEST(HandoffTest, HoldsNothingUntilPrefillHasBegun) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   ASSERT_TRUE(d.scheduler->Expect(MakeRequest(1, 6, 8), kStart).ok());
   EXPECT_FALSE(d.Step());
   EXPECT_EQ(d.NumUnused(), 16);
@@ -129,14 +129,14 @@ TEST(HandoffTest, HoldsNothingUntilPrefillHasBegun) {
 }
 
 TEST(HandoffTest, ReservesNoMoreThanTheRequestCanUse) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   ASSERT_TRUE(d.scheduler->Expect(MakeRequest(1, 6, 3), kStart).ok());  // 8 positions at most
   d.scheduler->Begun(RequestId(1), 0, kStart);
   EXPECT_EQ(d.NumBlocks(BlockState::kReceiving), 2);
 }
 
 TEST(HandoffTest, ReservesInOrderAsBlocksBecomeFree) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   for (uint64_t id = 1; id <= 3; ++id) {
     ASSERT_TRUE(d.scheduler->Expect(MakeRequest(id, id == 3 ? 4 : 32, 8), kStart).ok());
   }
@@ -155,7 +155,7 @@ TEST(HandoffTest, ReservesInOrderAsBlocksBecomeFree) {
 }
 
 TEST(HandoffTest, AReceiveDoesNotOvertakeAnOlderPromptThatWaitsForBlocks) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   ASSERT_TRUE(d.scheduler->Add(MakeRequest(1, 36, 4), kStart).ok());
   ASSERT_TRUE(d.Step());
   ASSERT_TRUE(d.scheduler->Add(MakeRequest(2, 36, 4), kStart).ok());
@@ -170,7 +170,7 @@ TEST(HandoffTest, AReceiveDoesNotOvertakeAnOlderPromptThatWaitsForBlocks) {
 }
 
 TEST(HandoffTest, APromptDoesNotOvertakeAnOlderReceiveThatWaitsForBlocks) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   ASSERT_TRUE(d.scheduler->Add(MakeRequest(1, 36, 4), kStart).ok());
   ASSERT_TRUE(d.Step());
   ASSERT_TRUE(d.scheduler->Expect(MakeRequest(2, 36, 4), kStart).ok());
@@ -186,7 +186,7 @@ TEST(HandoffTest, APromptDoesNotOvertakeAnOlderReceiveThatWaitsForBlocks) {
 }
 
 TEST(HandoffTest, DecodesTheSameTokensAsOneInstance) {
-  FakeInstance p(SmallOptions()), d(SmallOptions());
+  FakeInstance p(HandoffOptions()), d(SmallOptions());
   const Request request = MakeRequest(1, 30, 12);
   ASSERT_TRUE(d.scheduler->Expect(request, kStart).ok());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 30, 12), kStart).ok());
@@ -211,7 +211,7 @@ TEST(HandoffTest, DecodesTheSameTokensAsOneInstance) {
 }
 
 TEST(HandoffTest, EndsAtTheOfferWhenTheFirstTokenWasTheLast) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   ASSERT_TRUE(d.scheduler->Expect(MakeRequest(1, 6, 1), kStart).ok());
   d.scheduler->Begun(RequestId(1), 0, kStart);
   d.scheduler->Offer({.id = RequestId(1), .first_token = 5}, kStart);
@@ -222,9 +222,9 @@ TEST(HandoffTest, EndsAtTheOfferWhenTheFirstTokenWasTheLast) {
 }
 
 TEST(HandoffTest, LeavesPromptLogprobsToThePrefillWorker) {
-  InstanceOptions options = SmallOptions();
+  InstanceOptions options = HandoffOptions();
   options.num_blocks = 7;
-  FakeInstance p(SmallOptions()), d(options);
+  FakeInstance p(HandoffOptions()), d(options);
   ASSERT_TRUE(d.scheduler->Add(MakeRequest(1, 8, 12), kStart).ok());
   ASSERT_TRUE(d.Step());
   Request request = MakeRequest(2, 8, 12);
@@ -245,7 +245,7 @@ TEST(HandoffTest, LeavesPromptLogprobsToThePrefillWorker) {
 }
 
 TEST(HandoffTest, AbortWhileReceivingQuarantinesUntilTheFence) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   ASSERT_TRUE(d.scheduler->Expect(MakeRequest(1, 6, 8), kStart).ok());
   d.scheduler->Begun(RequestId(1), 0, kStart);
   d.scheduler->Abort(RequestId(1), 0, kStart);
@@ -259,7 +259,7 @@ TEST(HandoffTest, AbortWhileReceivingQuarantinesUntilTheFence) {
 }
 
 TEST(HandoffTest, RecomputesHereWhenTheTransferFails) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   const Request request = MakeRequest(1, 6, 8);
   ASSERT_TRUE(d.scheduler->Expect(request, kStart).ok());
   d.scheduler->Begun(request.id, 0, kStart);
@@ -273,7 +273,7 @@ TEST(HandoffTest, RecomputesHereWhenTheTransferFails) {
 }
 
 TEST(HandoffTest, RecomputesARequestThatNeverBegan) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   const Request request = HandOff(1, 6, 8);  // the flag is the prefill worker's business
   ASSERT_TRUE(d.scheduler->Expect(request, kStart).ok());
   d.scheduler->Recompute(request.id, 0, kStart);
@@ -282,7 +282,7 @@ TEST(HandoffTest, RecomputesARequestThatNeverBegan) {
 }
 
 TEST(HandoffTest, FailsAnAnnouncedRequestThatDoesNotBeginByItsDeadline) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   Request request = MakeRequest(1, 6, 8);
   request.deadline = kStart + absl::Seconds(1);
   ASSERT_TRUE(d.scheduler->Expect(request, kStart).ok());
@@ -293,7 +293,7 @@ TEST(HandoffTest, FailsAnAnnouncedRequestThatDoesNotBeginByItsDeadline) {
 }
 
 TEST(HandoffTest, IgnoresNewsOfAnotherAttempt) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   Request request = MakeRequest(1, 6, 8);
   request.attempt = 2;
   ASSERT_TRUE(d.scheduler->Expect(request, kStart).ok());
@@ -308,7 +308,7 @@ TEST(HandoffTest, IgnoresNewsOfAnotherAttempt) {
 }
 
 TEST(HandoffTest, CallsOutOfPlaceChangeNothing) {
-  FakeInstance d(SmallOptions());
+  FakeInstance d(HandoffOptions());
   ASSERT_TRUE(d.scheduler->Expect(MakeRequest(1, 6, 8), kStart).ok());
   d.scheduler->Offer({.id = RequestId(1), .first_token = 5}, kStart);  // nothing is reserved
   d.scheduler->Release(RequestId(1), 0, kStart);

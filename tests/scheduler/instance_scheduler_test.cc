@@ -7,12 +7,6 @@
 
 namespace tandem {
 
-// Reaches into the ledger, as only a bug could.
-class InstanceSchedulerPeer {
- public:
-  static BlockManager& blocks(InstanceScheduler& scheduler) { return scheduler.blocks_; }
-};
-
 namespace {
 
 using ::testing::ElementsAre;
@@ -20,20 +14,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 const absl::Time kStart = absl::UnixEpoch();
-
-InstanceOptions SmallOptions() {
-  return {.num_blocks = 32,
-          .block_size = 4,
-          .max_model_len = 100,
-          .max_num_seqs = 8,
-          .max_num_batched_tokens = 16};
-}
-
-std::vector<uint64_t> RowIds(const std::vector<BatchRow>& rows) {
-  std::vector<uint64_t> ids;
-  for (const BatchRow& row : rows) ids.push_back(row.request.value());
-  return ids;
-}
 
 TEST(InstanceSchedulerTest, CreateNamesTheOptionThatMakesNoSense) {
   const auto message = [](InstanceOptions options) {
@@ -196,70 +176,6 @@ TEST(InstanceSchedulerTest, ComputesAtMostMaxNumSeqsAtOnce) {
   EXPECT_EQ(instance.scheduler->Stats().finished_requests, 5);
 }
 
-TEST(InstanceSchedulerTest, PreemptsTheLastOfTheLowestClassAndLosesNoToken) {
-  InstanceOptions options = SmallOptions();
-  options.num_blocks = 9;
-  FakeInstance instance(options);
-  std::vector<Request> requests;
-  for (uint64_t id = 1; id <= 3; ++id) {
-    requests.push_back(MakeRequest(id, 4, 16));
-    requests.back().priority = id == 2 ? 1 : 0;
-    ASSERT_TRUE(instance.scheduler->Add(requests.back(), kStart).ok());
-  }
-  while (!instance.Has(RequestId(2), EventKind::kPreempted)) {
-    ASSERT_TRUE(instance.Step());
-    ASSERT_FALSE(instance.Has(RequestId(3), EventKind::kPreempted)) << "2 is of a lower class";
-  }
-  instance.RunUntilIdle();
-  EXPECT_FALSE(instance.Has(RequestId(1), EventKind::kPreempted));
-  for (const Request& request : requests) {
-    EXPECT_EQ(instance.TokensOf(request.id), ExpectedOutput(request, 100));
-    EXPECT_EQ(instance.EventsOf(request.id, EventKind::kBegun).size(), 1u);
-  }
-  EXPECT_EQ(instance.NumUnused(), 9);
-}
-
-TEST(InstanceSchedulerTest, DoesNotPreemptAPromptBeingHandedOff) {
-  InstanceOptions options = SmallOptions();
-  options.num_blocks = 4;
-  options.max_num_seqs = 2;
-  options.max_num_batched_tokens = 2;
-  FakeInstance instance(options);
-  const Request local = MakeRequest(1, 3, 12);
-  ASSERT_TRUE(instance.scheduler->Add(local, kStart).ok());
-  ASSERT_TRUE(instance.Step());
-  ASSERT_TRUE(instance.Step());
-  Request handed = MakeRequest(2, 8, 12);  // the other two blocks, one token a step
-  handed.hand_off = true;
-  ASSERT_TRUE(instance.scheduler->Add(handed, kStart).ok());
-  while (!instance.Has(local.id, EventKind::kPreempted)) {
-    ASSERT_TRUE(instance.Step());
-    ASSERT_FALSE(instance.Has(handed.id, EventKind::kToken)) << "was not in the way at all";
-  }
-  instance.RunUntilIdle();
-  EXPECT_FALSE(instance.Has(handed.id, EventKind::kPreempted));
-  EXPECT_EQ(instance.NumBlocks(BlockState::kLeasedOut), 2);
-  instance.scheduler->Release(handed.id, 0, kStart);
-  instance.RunUntilIdle();
-  EXPECT_EQ(instance.TokensOf(local.id), ExpectedOutput(local, 100));
-}
-
-TEST(InstanceSchedulerTest, PreemptsAYoungerPromptBeforeAnOlderDecode) {
-  InstanceOptions options = SmallOptions();
-  options.num_blocks = 4;
-  options.max_num_seqs = 2;
-  options.max_num_batched_tokens = 2;
-  FakeInstance instance(options);
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 3, 12), kStart).ok());
-  ASSERT_TRUE(instance.Step());
-  ASSERT_TRUE(instance.Step());
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 7, 1), kStart).ok());
-  instance.RunUntilIdle();
-  EXPECT_FALSE(instance.Has(RequestId(1), EventKind::kPreempted));
-  EXPECT_TRUE(instance.Has(RequestId(2), EventKind::kPreempted));
-  EXPECT_EQ(instance.TokensOf(RequestId(2)), ExpectedOutput(MakeRequest(2, 7, 1), 100));
-}
-
 TEST(InstanceSchedulerTest, RefusesWhatCanNeverRun) {
   InstanceOptions options = SmallOptions();
   options.num_blocks = 4;
@@ -357,168 +273,6 @@ TEST(InstanceSchedulerTest, DeadlineIsMetOnceARequestHasBegun) {
   EXPECT_EQ(instance.TokensOf(request.id).size(), 4u);
 }
 
-TEST(InstanceSchedulerTest, AbortInFlightEndsAtOnceAndFreesBlocksAtCommit) {
-  FakeInstance instance(SmallOptions());
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 6, 4), kStart).ok());
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 6, 4), kStart).ok());
-  const Batch batch = instance.scheduler->Schedule(kStart);
-  instance.scheduler->Abort(RequestId(1), 0, kStart);
-  instance.TakeEvents();
-  EXPECT_EQ(instance.EventsOf(RequestId(1), EventKind::kFinished).at(0).reason,
-            FinishReason::kAborted);
-  EXPECT_EQ(instance.NumBlocks(BlockState::kRunning), 6);
-  instance.Collect(instance.scheduler->Commit(batch, instance.runner.Run(batch), kStart));
-  EXPECT_EQ(instance.NumBlocks(BlockState::kRunning), 3);
-  EXPECT_FALSE(instance.Has(RequestId(1), EventKind::kToken));
-  instance.RunUntilIdle();
-  EXPECT_EQ(instance.TokensOf(RequestId(2)).size(), 4u);
-  EXPECT_EQ(instance.NumUnused(), 32);
-}
-
-TEST(InstanceSchedulerTest, SameIdMayComeBackWhileItsAbortedStepIsInFlight) {
-  FakeInstance instance(SmallOptions());
-  Request request = MakeRequest(1, 6, 4);
-  ASSERT_TRUE(instance.scheduler->Add(request, kStart).ok());
-  const Batch batch = instance.scheduler->Schedule(kStart);
-  request.attempt = 1;
-  ASSERT_TRUE(instance.scheduler->Add(request, kStart).ok());
-  instance.Collect(instance.scheduler->Commit(batch, instance.runner.Run(batch), kStart));
-  instance.RunUntilIdle();
-  EXPECT_EQ(instance.TokensOf(request.id), ExpectedOutput(request, 100));
-  EXPECT_EQ(instance.NumUnused(), 32);
-}
-
-TEST(InstanceSchedulerTest, AFailedStepRunsAgainWithTheSameTokens) {
-  FakeInstance instance(SmallOptions());
-  for (uint64_t id = 1; id <= 3; ++id) {
-    ASSERT_TRUE(instance.scheduler->Add(MakeRequest(id, 5, 4), kStart).ok());
-  }
-  const Batch batch = instance.scheduler->Schedule(kStart);
-  instance.Collect(instance.scheduler->Fail(batch, absl::InternalError("lost"), kStart));
-  for (uint64_t id = 1; id <= 3; ++id) {
-    ASSERT_TRUE(instance.Step());
-    EXPECT_THAT(RowIds(instance.last_batch_rows), ElementsAre(id)) << "each runs alone";
-  }
-  instance.RunUntilIdle();
-  for (uint64_t id = 1; id <= 3; ++id) {
-    EXPECT_EQ(instance.TokensOf(RequestId(id)), ExpectedOutput(MakeRequest(id, 5, 4), 100));
-  }
-  EXPECT_EQ(instance.scheduler->Stats().failed_steps, 1);
-}
-
-TEST(InstanceSchedulerTest, OnlyTheRequestWhoseStepDiesAgainFails) {
-  FakeInstance instance(SmallOptions());
-  for (uint64_t id = 1; id <= 3; ++id) {
-    ASSERT_TRUE(instance.scheduler->Add(MakeRequest(id, 5, 4), kStart).ok());
-  }
-  for (Batch batch = instance.scheduler->Schedule(kStart); !batch.empty();
-       batch = instance.scheduler->Schedule(kStart)) {
-    const bool dies = std::any_of(batch.rows.begin(), batch.rows.end(),
-                                  [](const BatchRow& row) { return row.request == RequestId(2); });
-    instance.Collect(
-        dies ? instance.scheduler->Fail(batch, absl::InternalError("not finite"), kStart)
-             : instance.scheduler->Commit(batch, instance.runner.Run(batch), kStart));
-  }
-  EXPECT_EQ(instance.EventsOf(RequestId(2), EventKind::kFailed).at(0).status.message(),
-            "not finite");
-  EXPECT_EQ(instance.TokensOf(RequestId(1)).size(), 4u);
-  EXPECT_EQ(instance.TokensOf(RequestId(3)).size(), 4u);
-  EXPECT_EQ(instance.NumUnused(), 32);
-}
-
-TEST(InstanceSchedulerTest, OutputThatDoesNotFitTheBatchFailsTheStep) {
-  FakeInstance instance(SmallOptions());
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 5, 4), kStart).ok());
-  for (int i = 0; i < 2; ++i) {
-    const Batch batch = instance.scheduler->Schedule(kStart);
-    StepOutput output = instance.runner.Run(batch);
-    output.rows[0].tokens.clear();
-    instance.Collect(instance.scheduler->Commit(batch, output, kStart));
-  }
-  const Event failed = instance.EventsOf(RequestId(1), EventKind::kFailed).at(0);
-  EXPECT_EQ(failed.status.code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(failed.status.message()),
-              HasSubstr("expected 1 tokens of request 1, got 0"));
-}
-
-TEST(InstanceSchedulerTest, SendsEachPromptLogprobOnceInSpiteOfPreemption) {
-  InstanceOptions options = SmallOptions();
-  options.num_blocks = 7;
-  FakeInstance instance(options);
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 8, 12), kStart).ok());
-  Request with_logprobs = MakeRequest(2, 8, 12);
-  with_logprobs.sampling.num_prompt_logprobs = 0;
-  ASSERT_TRUE(instance.scheduler->Add(with_logprobs, kStart).ok());
-  instance.RunUntilIdle();
-  ASSERT_TRUE(instance.Has(RequestId(2), EventKind::kPreempted));
-  std::vector<int> positions;
-  for (const Event& event : instance.EventsOf(RequestId(2), EventKind::kPromptLogprobs)) {
-    for (const PromptLogprob& logprob : event.prompt_logprobs) {
-      positions.push_back(logprob.position);
-    }
-  }
-  EXPECT_THAT(positions, ElementsAre(1, 2, 3, 4, 5, 6, 7));
-}
-
-TEST(InstanceSchedulerTest, BatchesInFlightShareNoRequest) {
-  InstanceOptions options = SmallOptions();
-  options.depth = 2;
-  FakeInstance instance(options);
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 5, 4), kStart).ok());
-  const Batch first = instance.scheduler->Schedule(kStart);
-  EXPECT_TRUE(instance.scheduler->Schedule(kStart).empty());
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 5, 4), kStart).ok());
-  const Batch second = instance.scheduler->Schedule(kStart);
-  EXPECT_THAT(RowIds(second.rows), ElementsAre(2));
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(3, 5, 4), kStart).ok());
-  EXPECT_TRUE(instance.scheduler->Schedule(kStart).empty()) << "two are in flight";
-  instance.Collect(instance.scheduler->Commit(second, instance.runner.Run(second), kStart));
-  instance.Collect(instance.scheduler->Commit(first, instance.runner.Run(first), kStart));
-  instance.RunUntilIdle();
-  EXPECT_EQ(instance.scheduler->Stats().finished_requests, 3);
-}
-
-TEST(InstanceSchedulerTest, EveryBatchInFlightHasItsShareOfTheDecodingSequences) {
-  InstanceOptions options = SmallOptions();
-  options.depth = 2;
-  FakeInstance instance(options);
-  for (uint64_t id : {1, 2, 3}) {
-    ASSERT_TRUE(instance.scheduler->Add(MakeRequest(id, 3, 4), kStart).ok());
-  }
-  ASSERT_TRUE(instance.Step());  // prefills all three
-  const Batch first = instance.scheduler->Schedule(kStart);
-  EXPECT_THAT(RowIds(first.rows), ElementsAre(1, 2));
-  const Batch second = instance.scheduler->Schedule(kStart);
-  EXPECT_THAT(RowIds(second.rows), ElementsAre(3));
-  instance.Collect(instance.scheduler->Commit(first, instance.runner.Run(first), kStart));
-  const Batch third = instance.scheduler->Schedule(kStart);
-  EXPECT_THAT(RowIds(third.rows), ElementsAre(1, 2));
-  instance.Collect(instance.scheduler->Commit(second, instance.runner.Run(second), kStart));
-  instance.Collect(instance.scheduler->Commit(third, instance.runner.Run(third), kStart));
-  instance.RunUntilIdle();
-  EXPECT_EQ(instance.scheduler->Stats().finished_requests, 3);
-}
-
-TEST(InstanceSchedulerTest, ABrokenLedgerFailsThatRequestAndIsCounted) {
-#ifdef TANDEM_DEBUG
-  GTEST_SKIP() << "aborts the process in debug builds";
-#endif
-  FakeInstance instance(SmallOptions());
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 5, 4), kStart).ok());
-  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 5, 4), kStart).ok());
-  const Batch batch = instance.scheduler->Schedule(kStart);
-  const BlockId stolen = batch.rows[0].block_table[0];
-  ASSERT_TRUE(InstanceSchedulerPeer::blocks(*instance.scheduler)
-                  .Move({stolen}, BlockState::kRunning, BlockState::kQuarantined)
-                  .ok());
-  instance.Collect(instance.scheduler->Commit(batch, instance.runner.Run(batch), kStart));
-  instance.RunUntilIdle();
-  EXPECT_EQ(instance.EventsOf(RequestId(1), EventKind::kFailed).at(0).status.code(),
-            absl::StatusCode::kInternal);
-  EXPECT_EQ(instance.TokensOf(RequestId(2)).size(), 4u);
-  EXPECT_EQ(instance.scheduler->Stats().ledger_breaches, 1);
-}
-
 TEST(InstanceSchedulerTest, StatsAddUpToThePoolAndCountTheQueues) {
   InstanceOptions options = SmallOptions();
   options.max_num_seqs = 2;
@@ -538,6 +292,27 @@ TEST(InstanceSchedulerTest, StatsAddUpToThePoolAndCountTheQueues) {
   int sum = 0;
   for (int count : stats.blocks) sum += count;
   EXPECT_EQ(sum, stats.num_blocks);
+}
+
+TEST(InstanceSchedulerTest, TellsWhatIsLeftToDoForEachRequest) {
+  FakeInstance instance(SmallOptions());
+  Request handed = MakeRequest(1, 4, 4);
+  handed.hand_off = true;
+  ASSERT_TRUE(instance.scheduler->Add(handed, kStart).ok());
+  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 6, 5), kStart).ok());
+  ASSERT_TRUE(instance.Step());
+  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(3, 20, 4), kStart).ok());
+  handed.id = RequestId(4);
+  ASSERT_TRUE(instance.scheduler->Add(handed, kStart).ok());
+  const std::vector<UnfinishedRequest> unfinished = instance.scheduler->Unfinished();
+  ASSERT_EQ(unfinished.size(), 3u) << "the first only waits for its KV to be pulled";
+  EXPECT_EQ(unfinished[0].id, RequestId(2));
+  EXPECT_EQ(unfinished[0].num_tokens_before, 0);
+  EXPECT_EQ(unfinished[0].num_tokens_to_draw, 4);
+  EXPECT_EQ(unfinished[1].num_tokens_before, 20);
+  EXPECT_EQ(unfinished[1].num_tokens_to_draw, 4);
+  EXPECT_EQ(unfinished[2].num_tokens_before, 24);
+  EXPECT_EQ(unfinished[2].num_tokens_to_draw, 1) << "the others are drawn elsewhere";
 }
 
 }  // namespace

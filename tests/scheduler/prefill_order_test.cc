@@ -11,14 +11,6 @@ using ::testing::ElementsAre;
 
 const absl::Time kStart = absl::UnixEpoch();
 
-InstanceOptions SmallOptions() {
-  return {.num_blocks = 32,
-          .block_size = 4,
-          .max_model_len = 100,
-          .max_num_seqs = 8,
-          .max_num_batched_tokens = 16};
-}
-
 TEST(PrefillOrderTest, TakesNoFurtherPromptIntoAStepThatKeepsTheDeviceBusy) {
   InstanceOptions options = SmallOptions();
   options.max_num_batched_tokens = 32;
@@ -70,6 +62,24 @@ TEST(PrefillOrderTest, TenantsTakeTurns) {
     ASSERT_TRUE(instance.scheduler->Add(request, kStart).ok());
   }
   EXPECT_THAT(OrderOfFirstTokens(instance), ElementsAre(1, 5, 2, 6, 3, 4));
+}
+
+TEST(PrefillOrderTest, AReplayCostsItsTenantNoSecondPrompt) {
+  InstanceOptions options = SmallOptions();
+  options.prefill_batch_tokens = 1;
+  FakeInstance instance(options);
+  const auto add = [&](uint64_t id, uint64_t tenant, int num_prompt_tokens, uint32_t attempt) {
+    Request request = MakeRequest(id, num_prompt_tokens, 1);
+    request.tenant = tenant;
+    request.attempt = attempt;
+    ASSERT_TRUE(instance.scheduler->Add(request, kStart).ok());
+  };
+  add(1, 1, 6, /*attempt=*/0);
+  add(1, 1, 6, /*attempt=*/1);
+  add(2, 2, 10, 0);
+  add(3, 2, 6, 0);
+  add(4, 1, 6, 0);  // its tenant has had 6 tokens, the other one 10
+  EXPECT_THAT(OrderOfFirstTokens(instance), ElementsAre(2, 1, 4, 3));
 }
 
 }  // namespace

@@ -198,6 +198,8 @@ class SimulatedCluster {
     Worker& worker = workers_[side];
     const InstanceOptions& options = side == kPrefill ? options_.prefill : options_.decode;
     Batch batch = worker.scheduler->Schedule(now_);
+    worker.runner.Copy(batch.copies);
+    CheckCopies(side, batch.copies);
     React(side, worker.scheduler->TakeEvents());
     if (batch.empty()) return;
     EXPECT_LE(batch.NumTokens(), options.max_num_batched_tokens);
@@ -207,8 +209,26 @@ class SimulatedCluster {
       absl::StrAppend(&log_, " ", row.request.value(), "[", row.begin, "+", row.num_tokens, "]");
       for (BlockId block : row.block_table) absl::StrAppend(&log_, ",", block);
     }
+    for (const BlockCopy& copy : batch.copies) {
+      absl::StrAppend(&log_, " ", copy.block, copy.direction == CopyDirection::kOut ? ">" : "<",
+                      copy.host_block);
+    }
     absl::StrAppend(&log_, "\n");
     worker.in_flight.push_back(std::move(batch));
+  }
+
+  // No batch in flight writes to blocks that are copied.
+  void CheckCopies(int side, absl::Span<const BlockCopy> copies) {
+    const int block_size = (side == kPrefill ? options_.prefill : options_.decode).block_size;
+    std::set<BlockId> written;
+    for (const Batch& batch : workers_[side].in_flight) {
+      for (const BatchRow& row : batch.rows) {
+        for (int i = row.begin; i < row.begin + row.num_tokens; ++i) {
+          written.insert(row.block_table[i / block_size]);
+        }
+      }
+    }
+    for (const BlockCopy& copy : copies) EXPECT_FALSE(written.contains(copy.block)) << copy.block;
   }
 
   void EndStep(int side, double fault_rate) {
@@ -409,6 +429,13 @@ class SimulatedCluster {
     int sum = 0;
     for (int count : stats.blocks) sum += count;
     ASSERT_EQ(sum, stats.num_blocks);
+    const int num_host_blocks =
+        (side == kPrefill ? options_.prefill : options_.decode).num_host_blocks;
+    ASSERT_EQ(stats.host_blocks.free + stats.host_blocks.swapped, num_host_blocks);
+    // Only sequences that wait have something there.
+    if (stats.waiting_requests == 0) {
+      ASSERT_EQ(stats.host_blocks.swapped, 0);
+    }
     ASSERT_EQ(stats.ledger_breaches, 0);
     if (side == kPrefill) return;
     ASSERT_EQ(stats.blocks[int(BlockState::kReceiving)], num_receiving_);
@@ -419,6 +446,7 @@ class SimulatedCluster {
     for (const Worker& worker : workers_) {
       const SchedulerStats stats = worker.scheduler->Stats();
       EXPECT_EQ(worker.NumUnused(), stats.num_blocks);
+      EXPECT_EQ(stats.host_blocks.swapped, 0);
       EXPECT_EQ(stats.waiting_requests + stats.waiting_tokens + stats.prefilling_requests +
                     stats.decoding_requests + stats.expected_requests + stats.receiving_requests +
                     stats.leased_requests,

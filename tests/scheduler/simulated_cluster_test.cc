@@ -58,6 +58,29 @@ TEST(SimulatedClusterTest, LosesAndDoublesNothingWithSeveralBatchesInFlight) {
   }
 }
 
+TEST(SimulatedClusterTest, LosesAndDoublesNothingWithAHostTier) {
+  int64_t num_swaps = 0, num_recomputed = 0, num_swapped_in = 0;
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    ClusterOptions options = Tiny(seed);
+    options.prefill.num_host_blocks = 5;  // not for all of them
+    options.decode.num_host_blocks = 12;
+    options.prefill.prefix_caching = options.decode.prefix_caching = seed % 3 > 0;
+    options.decode.depth = 1 + static_cast<int>(seed % 2);
+    SimulatedCluster cluster(options);
+    cluster.Run(1500);
+    ASSERT_FALSE(HasFailure()) << "seed " << seed;
+    for (const int side : {SimulatedCluster::kPrefill, SimulatedCluster::kDecode}) {
+      const SchedulerStats stats = cluster.stats(side);
+      num_swaps += stats.swaps;
+      num_recomputed += stats.preemptions - stats.swaps;
+      num_swapped_in += stats.swapped_in_blocks;
+    }
+  }
+  EXPECT_GT(num_swaps, 500);
+  EXPECT_GT(num_recomputed, 100);
+  EXPECT_GT(num_swapped_in, 500);
+}
+
 TEST(SimulatedClusterTest, LosesAndDoublesNothingWithRoomForAll) {
   for (uint32_t seed = 0; seed < 5; ++seed) {
     ClusterOptions options = Tiny(seed);

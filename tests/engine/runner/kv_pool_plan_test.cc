@@ -99,5 +99,32 @@ TEST(PlanKvPool, KeepsBlockIdsWithin32Bits) {
 
 TEST(MachineMemoryBytes, IsPlausible) { EXPECT_GT(MachineMemoryBytes(), int64_t{1} << 28); }
 
+TEST(PlanKvPool, HasNoHostTierUnlessAskedFor) {
+  EXPECT_EQ(PlanKvPool(Layout(), Request(100 * kBlockBytes, 0))->num_host_blocks, 0);
+  KvPoolRequest request = Request(100 * kBlockBytes, 0);
+  request.swap_bytes = 7 * kBlockBytes + 1;
+  EXPECT_EQ(PlanKvPool(Layout(), request)->num_host_blocks, 7);
+}
+
+TEST(PlanKvPool, HostTierIsAsLargeAsThePoolWithinLimits) {
+  KvPoolRequest request = Request(100 * kBlockBytes, 0);
+  request.swap_bytes = -1;
+  EXPECT_EQ(PlanKvPool(Layout(), request)->num_host_blocks, 100);
+  request.memory_bytes = 8 * 30 * kBlockBytes;
+  EXPECT_EQ(PlanKvPool(Layout(), request)->num_host_blocks, 30);
+  request = Request(int64_t{1} << 40, 0);
+  request.swap_bytes = -1;
+  request.memory_bytes = int64_t{1} << 40;
+  EXPECT_EQ(PlanKvPool(Layout(), request)->num_host_blocks, (int64_t{4} << 30) / kBlockBytes);
+}
+
+TEST(PlanKvPool, RefusesAHostTierOfLessThanABlock) {
+  KvPoolRequest request = Request(100 * kBlockBytes, 0);
+  request.swap_bytes = 4;
+  const absl::Status status = PlanKvPool(Layout(), request).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("at least 16384"));
+}
+
 }  // namespace
 }  // namespace tandem

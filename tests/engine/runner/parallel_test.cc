@@ -350,5 +350,43 @@ TEST(Parallel, CopiesOfHeadsCountAgainstTheMemoryForKv) {
   EXPECT_EQ(CreateRunner(options)->kv_cache().num_blocks(), 20);
 }
 
+// Half way its blocks are swapped out, written over by another sequence, and it goes on in others.
+TEST(Parallel, ASwappedSequenceGoesOnWithTheSameLogits) {
+  for (const std::string name : {"llama", "gemma3"}) {
+    for (const auto& [tp, pp] : {std::pair(1, 1), std::pair(1, 2), std::pair(4, 2)}) {
+      RunnerOptions options = Options(name, tp, pp);
+      options.swap_bytes = 64 << 20;
+      const auto runner = CreateRunner(options);
+      ASSERT_GE(runner->num_host_blocks(), 16);
+      std::vector<Sequence> whole = MakeSequences(name, Greedy(/*num_logprobs=*/320));
+      Generate(*runner, whole, 96, 12);
+      std::vector<Sequence> sequences = MakeSequences(name, Greedy(/*num_logprobs=*/320));
+      std::vector<Sequence> swapped = {sequences[2]}, other = {sequences[0]};
+      Generate(*runner, swapped, 96, 5);
+      const std::vector<BlockId> from = swapped[0].blocks(), to = other[0].blocks();
+      Batch batch;
+      for (BlockId i = 0; i < 16; ++i)
+        batch.copies.push_back({CopyDirection::kOut, from[i], 15 - i});
+      runner->Copy(batch.copies);
+      other[0].MoveTo(from);
+      Generate(*runner, other, 96, 9);
+      batch.copies.clear();
+      for (BlockId i = 0; i < 16; ++i) batch.copies.push_back({CopyDirection::kIn, to[i], 15 - i});
+      runner->Copy(batch.copies);
+      swapped[0].MoveTo(to);
+      Generate(*runner, swapped, 96, 12);
+      for (size_t i = 0; i < 12; ++i) {
+        const auto& expected = whole[2].sampled()[i].top;
+        const auto& got = swapped[0].sampled()[i].top;
+        ASSERT_EQ(got.size(), expected.size());
+        for (size_t j = 0; j < got.size(); ++j) {
+          ASSERT_EQ(got[j].token, expected[j].token);
+          ASSERT_EQ(got[j].logprob, expected[j].logprob) << name << " tp " << tp << " pp " << pp;
+        }
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tandem

@@ -47,6 +47,10 @@ class Sequence {
                             output.prompt_logprobs.end());
   }
 
+  // Its KV is in other blocks from now on.
+  void MoveTo(std::vector<BlockId> blocks) { blocks_ = std::move(blocks); }
+
+  const std::vector<BlockId>& blocks() const { return blocks_; }
   const std::vector<TokenId>& tokens() const { return tokens_; }
   size_t num_prompt_tokens() const { return num_prompt_tokens_; }
   const std::vector<SampledToken>& sampled() const { return sampled_; }

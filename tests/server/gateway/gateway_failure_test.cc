@@ -127,5 +127,66 @@ TEST_F(GatewayFailureTest, CountsATokenThatBothWorkersDrewOnce) {
   EXPECT_EQ(body["usage"]["completion_tokens"], tokens.size());
 }
 
+TEST_F(GatewayFailureTest, CountsARequestThatMovesTwiceOnce) {
+  AnswerWith("Hello");
+  const FakeWorker::DecodeScript whole = decode_worker_.decode;
+  std::atomic<int> num_calls = 0;
+  decode_worker_.decode = [&, tokens = Ids("Hello")](const auto& request, const auto& call) {
+    const int call_index = ++num_calls;
+    if (call_index > 2) return whole(request, call);
+    SendToken(*call, tokens, call_index, 100);
+    call->Close(grpc::Status(grpc::StatusCode::UNAVAILABLE, "Socket closed"));
+  };
+  scheduler_.routes_to_lost_workers = true;
+  Start();
+  EXPECT_EQ(Complete({{"prompt", "Hi"}}).json()["choices"][0]["text"], "Hello");
+  EXPECT_EQ(num_calls, 3);
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("tandem_fallback_total{reason=\"migrated\"} 1"));
+}
+
+void SendLeaving(FakeCall& call) {
+  v1::TokenEvent event;
+  event.set_leaving(true);
+  call.Send(event);
+}
+
+TEST_F(GatewayFailureTest, GoesOnElsewhereWhenAWorkerSaysThatItWillEnd) {
+  AnswerWith("Hello");
+  const FakeWorker::DecodeScript whole = decode_worker_.decode;
+  std::atomic<int> num_calls = 0;
+  decode_worker_.decode = [&, tokens = Ids("Hello")](const auto& request, const auto& call) {
+    if (++num_calls > 1) return whole(request, call);
+    SendToken(*call, tokens, 1, 100);
+    SendLeaving(*call);  // and sends nothing more until it is cancelled
+  };
+  scheduler_.routes_to_lost_workers = true;
+  Start();
+  const ClientResponse response = Complete({{"prompt", "Hi"}});
+  EXPECT_EQ(response.json()["choices"][0]["text"], "Hello");
+  EXPECT_EQ(response.Header("x-tandem-path"), "migrated");
+  const std::vector<v1::RouteRequest> routes = scheduler_.route_requests();
+  ASSERT_EQ(routes.size(), 2u);
+  EXPECT_EQ(routes[1].replay_of(), 1u);
+  ASSERT_EQ(routes[1].avoid_size(), 1);
+  EXPECT_EQ(routes[1].avoid(0).instance_id(), "decode-0");
+  EXPECT_TRUE(decode_worker_.WaitForCancelled(1));
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("tandem_fallback_total{reason=\"migrated\"} 1"));
+}
+
+TEST_F(GatewayFailureTest, StaysWithAWorkerThatWillEndWhileNoOtherOneIsThere) {
+  AnswerWith("Hello");
+  const FakeWorker::DecodeScript whole = decode_worker_.decode;
+  decode_worker_.decode = [&](const auto& request, const auto& call) {
+    SendLeaving(*call);
+    whole(request, call);
+  };
+  Start();
+  const ClientResponse response = Complete({{"prompt", "Hi"}});
+  EXPECT_EQ(response.json()["choices"][0]["text"], "Hello");
+  EXPECT_EQ(response.Header("x-tandem-path"), "disaggregated");
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("tandem_fallback_total{reason=\"migrated\"} 0"));
+  EXPECT_TRUE(scheduler_.WaitForCompleted(1));
+}
+
 }  // namespace
 }  // namespace tandem::testing
