@@ -37,9 +37,14 @@ grpc::ByteBuffer EncodeKvEvent(const v1::KvEvent& event) {
 }
 
 bool IsKvEvent(const grpc::ByteBuffer& message) {
-  const std::vector<grpc::Slice> slices = DumpSlices(message);
-  return !slices.empty() && slices[0].size() >= kEventMagic.size() &&
-         std::memcmp(slices[0].begin(), kEventMagic.data(), kEventMagic.size()) == 0;
+  absl::string_view magic = kEventMagic;  // what is still to come of it; slices may be short
+  for (const grpc::Slice& slice : DumpSlices(message)) {
+    const size_t size = std::min(slice.size(), magic.size());
+    if (std::memcmp(slice.begin(), magic.data(), size) != 0) return false;
+    magic.remove_prefix(size);
+    if (magic.empty()) return true;
+  }
+  return false;
 }
 
 absl::StatusOr<v1::KvEvent> DecodeKvEvent(const grpc::ByteBuffer& message) {
