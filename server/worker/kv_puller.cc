@@ -16,6 +16,9 @@ namespace {
 // A small part of the shortest lease that makes sense.
 constexpr absl::Duration kRenewalInterval = absl::Seconds(1);
 
+// So that one frame arrives while another is copied and checked.
+constexpr int kMaxUnhandled = 2;
+
 }  // namespace
 
 std::shared_ptr<KvPuller> KvPuller::Start(const KvPull& pull,
@@ -65,14 +68,31 @@ bool KvPuller::Settle() {
 
 void KvPuller::OnReadDone(bool ok) {
   if (!ok) return ReleaseHold();  // OnDone tells why
-  pull_.receiver->Post([self = shared_from_this()] { self->OnMessage(); });
+  grpc::ByteBuffer message;
+  message.Swap(&incoming_);
+  pull_.receiver->Post(
+      [self = shared_from_this(), message = std::move(message)] { self->OnMessage(message); });
+  {
+    absl::MutexLock lock(&mutex_);
+    reading_ = ++num_unhandled_ < kMaxUnhandled && !failed_;
+    if (!reading_) return;
+  }
+  StartRead(&incoming_);
 }
 
-void KvPuller::OnMessage() {
-  const absl::Status status = IsKvEvent(incoming_) ? OnEvent(incoming_) : OnFrame(incoming_);
-  if (status.ok()) return StartRead(&incoming_);
-  Fail(status);
-  ReleaseHold();
+void KvPuller::OnMessage(const grpc::ByteBuffer& message) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (failed_) return;
+  }
+  const absl::Status status = IsKvEvent(message) ? OnEvent(message) : OnFrame(message);
+  if (!status.ok()) return Fail(status);
+  {
+    absl::MutexLock lock(&mutex_);
+    --num_unhandled_;
+    if (std::exchange(reading_, true)) return;
+  }
+  StartRead(&incoming_);
 }
 
 absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
@@ -123,8 +143,13 @@ void KvPuller::CompleteIfWhole() {
 }
 
 void KvPuller::Fail(const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    failed_ = true;
+  }
   if (Settle()) listener_->OnFailed(status);
   context_.TryCancel();
+  ReleaseHold();
 }
 
 void KvPuller::ReleaseHold() {

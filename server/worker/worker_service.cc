@@ -167,7 +167,9 @@ v1::WorkerStats WorkerService::Stats(absl::Time now) const {
 
 std::shared_ptr<grpc::Channel> WorkerService::KvChannel(const std::string& address) {
   absl::MutexLock lock(&mutex_);
-  std::shared_ptr<grpc::Channel>& channel = kv_channels_[address];
+  KvChannels& source = kv_channels_[address];
+  std::shared_ptr<grpc::Channel>& channel = source.channels[source.next];
+  source.next = (source.next + 1) % kNumKvChannels;
   if (channel == nullptr) {
     channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
                                         KvChannelArguments());
