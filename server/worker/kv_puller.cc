@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
 #include "server/grpc_status.h"
@@ -103,6 +104,12 @@ absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
     if (Settle()) listener_->OnNothingToDo();
     context_.TryCancel();
   } else if (event.has_complete()) {
+    // Nothing overtakes on a stream: what has not come by now is lost.
+    const int64_t num_lost = event.complete().num_frames() - num_frames_;
+    if (num_lost > 0) {
+      pull_.counters->bad_frames += num_lost;
+      return absl::DataLossError(absl::StrCat(num_lost, " KV frames were lost"));
+    }
     complete_received_ = true;
     first_token_ = static_cast<TokenId>(event.complete().first_token());
     CompleteIfWhole();
@@ -118,6 +125,11 @@ absl::Status KvPuller::OnFrame(const grpc::ByteBuffer& message) {
   if (!placed.ok()) ++pull_.counters->bad_frames;
   RETURN_IF_ERROR(placed.status());
   pull_.counters->bytes_received += placed->bytes;
+  if (placed->duplicate) {
+    ++pull_.counters->bad_frames;
+    return absl::OkStatus();
+  }
+  ++num_frames_;
   if (placed->intact) {
     CompleteIfWhole();
     return absl::OkStatus();

@@ -97,6 +97,7 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
 
   // Receiver thread only.
   std::unique_ptr<KvReceipt> receipt_;  // from Ready on
+  int64_t num_frames_ = 0;              // received, duplicates aside
   bool complete_received_ = false;
   TokenId first_token_ = 0;
 
