@@ -39,7 +39,7 @@ constexpr Series kSeries[] = {
      [](const v1::InstanceState& i) -> double { return i.stats().kv_bytes_received(); }},
     {"tandem_kv_sent_bytes_total", "KV bytes sent to other workers.", MetricType::Counter,
      [](const v1::InstanceState& i) -> double { return i.stats().kv_bytes_sent(); }},
-    {"tandem_kv_frame_errors_total", "KV frames that failed verification.", MetricType::Counter,
+    {"tandem_kv_frame_errors_total", "KV frames that came damaged, twice, or not at all.", MetricType::Counter,
      [](const v1::InstanceState& i) -> double { return i.stats().kv_frames_bad(); }},
     {"tandem_kv_transfer_retries_total", "KV transfers that failed and were tried again.",
      MetricType::Counter,

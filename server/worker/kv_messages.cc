@@ -1,5 +1,7 @@
 #include "server/worker/kv_messages.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstring>
 #include <string>
@@ -15,6 +17,10 @@ constexpr absl::string_view kEventMagic = "TKVE";
 
 // Below this, handing gRPC a slice costs more than copying it.
 constexpr uint64_t kMinSliceBytes = 2048;
+
+// A message is one HTTP/2 frame and few reads.
+constexpr int kHttp2FrameBytes = 4 << 20;
+constexpr int kReadChunkBytes = 1 << 20;
 
 std::string Flatten(const grpc::ByteBuffer& message) {
   std::string text;
@@ -37,9 +43,14 @@ grpc::ByteBuffer EncodeKvEvent(const v1::KvEvent& event) {
 }
 
 bool IsKvEvent(const grpc::ByteBuffer& message) {
-  const std::vector<grpc::Slice> slices = DumpSlices(message);
-  return !slices.empty() && slices[0].size() >= kEventMagic.size() &&
-         std::memcmp(slices[0].begin(), kEventMagic.data(), kEventMagic.size()) == 0;
+  absl::string_view magic = kEventMagic;  // what is still to come of it; slices may be short
+  for (const grpc::Slice& slice : DumpSlices(message)) {
+    const size_t size = std::min(slice.size(), magic.size());
+    if (std::memcmp(slice.begin(), magic.data(), size) != 0) return false;
+    magic.remove_prefix(size);
+    if (magic.empty()) return true;
+  }
+  return false;
 }
 
 absl::StatusOr<v1::KvEvent> DecodeKvEvent(const grpc::ByteBuffer& message) {
@@ -93,10 +104,23 @@ grpc::ChannelArguments KvChannelArguments() {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxKvMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxKvMessageBytes);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 4 << 20);
-  arguments.SetInt("grpc.experimental.tcp_read_chunk_size", 1 << 20);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttp2FrameBytes);
+  arguments.SetInt(GRPC_ARG_TCP_READ_CHUNK_SIZE, kReadChunkBytes);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return arguments;
+}
+
+void SetKvServerArguments(grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(kMaxKvMessageBytes);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttp2FrameBytes);
+  builder.AddChannelArgument(GRPC_ARG_TCP_READ_CHUNK_SIZE, kReadChunkBytes);
+}
+
+void KeepFreedFrames() {
+  constexpr int kLargestKept = 8 << 20;
+  constexpr int kMostKept = 32 << 20;  // at the end of a heap
+  mallopt(M_MMAP_THRESHOLD, kLargestKept);
+  mallopt(M_TRIM_THRESHOLD, kMostKept);
 }
 
 }  // namespace tandem

@@ -13,9 +13,8 @@
 
 namespace tandem {
 
-// Largest payload of one frame. 1-2 MiB messages moved most over loopback; smaller ones leave the
-// reader less to copy before the next layer.
-constexpr int64_t kMaxFramePayloadBytes = 1 << 20;
+// Largest payload of one frame: larger ones moved no more over loopback (docs/performance.md).
+constexpr int64_t kMaxFramePayloadBytes = 2 << 20;
 
 // Source -> puller, control: "TKVE" and a KvEvent.
 grpc::ByteBuffer EncodeKvEvent(const v1::KvEvent& event);
@@ -36,8 +35,14 @@ grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
 // The slices of a message as spans; valid as long as `slices`.
 std::vector<grpc::Slice> DumpSlices(const grpc::ByteBuffer& message);
 
-// Arguments of channels and servers that carry KV: large frames and reads, a bounded message size.
+// What channels and servers that carry KV have: large frames and reads, a bounded message size.
 grpc::ChannelArguments KvChannelArguments();
+void SetKvServerArguments(grpc::ServerBuilder& builder);
+
+// From now on malloc keeps the memory of frames that are through for the next ones. By default it
+// goes back to the system, which has to clear new pages for each: 40% of a pull's time. Of the
+// whole process; once, at its start.
+void KeepFreedFrames();
 constexpr int kMaxKvMessageBytes = 16 << 20;
 
 }  // namespace tandem

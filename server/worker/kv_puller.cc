@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
 #include "server/grpc_status.h"
@@ -15,6 +16,9 @@ namespace {
 
 // A small part of the shortest lease that makes sense.
 constexpr absl::Duration kRenewalInterval = absl::Seconds(1);
+
+// So that one frame arrives while another is copied and checked.
+constexpr int kMaxUnhandled = 2;
 
 }  // namespace
 
@@ -65,14 +69,31 @@ bool KvPuller::Settle() {
 
 void KvPuller::OnReadDone(bool ok) {
   if (!ok) return ReleaseHold();  // OnDone tells why
-  pull_.receiver->Post([self = shared_from_this()] { self->OnMessage(); });
+  grpc::ByteBuffer message;
+  message.Swap(&incoming_);
+  pull_.receiver->Post(
+      [self = shared_from_this(), message = std::move(message)] { self->OnMessage(message); });
+  {
+    absl::MutexLock lock(&mutex_);
+    reading_ = ++num_unhandled_ < kMaxUnhandled && !failed_;
+    if (!reading_) return;
+  }
+  StartRead(&incoming_);
 }
 
-void KvPuller::OnMessage() {
-  const absl::Status status = IsKvEvent(incoming_) ? OnEvent(incoming_) : OnFrame(incoming_);
-  if (status.ok()) return StartRead(&incoming_);
-  Fail(status);
-  ReleaseHold();
+void KvPuller::OnMessage(const grpc::ByteBuffer& message) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (failed_) return;
+  }
+  const absl::Status status = IsKvEvent(message) ? OnEvent(message) : OnFrame(message);
+  if (!status.ok()) return Fail(status);
+  {
+    absl::MutexLock lock(&mutex_);
+    --num_unhandled_;
+    if (std::exchange(reading_, true)) return;
+  }
+  StartRead(&incoming_);
 }
 
 absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
@@ -83,6 +104,12 @@ absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
     if (Settle()) listener_->OnNothingToDo();
     context_.TryCancel();
   } else if (event.has_complete()) {
+    // Nothing overtakes on a stream: what has not come by now is lost.
+    const int64_t num_lost = event.complete().num_frames() - num_frames_;
+    if (num_lost > 0) {
+      pull_.counters->bad_frames += num_lost;
+      return absl::DataLossError(absl::StrCat(num_lost, " KV frames were lost"));
+    }
     complete_received_ = true;
     first_token_ = static_cast<TokenId>(event.complete().first_token());
     CompleteIfWhole();
@@ -98,6 +125,11 @@ absl::Status KvPuller::OnFrame(const grpc::ByteBuffer& message) {
   if (!placed.ok()) ++pull_.counters->bad_frames;
   RETURN_IF_ERROR(placed.status());
   pull_.counters->bytes_received += placed->bytes;
+  if (placed->duplicate) {
+    ++pull_.counters->bad_frames;
+    return absl::OkStatus();
+  }
+  ++num_frames_;
   if (placed->intact) {
     CompleteIfWhole();
     return absl::OkStatus();
@@ -123,8 +155,13 @@ void KvPuller::CompleteIfWhole() {
 }
 
 void KvPuller::Fail(const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    failed_ = true;
+  }
   if (Settle()) listener_->OnFailed(status);
   context_.TryCancel();
+  ReleaseHold();
 }
 
 void KvPuller::ReleaseHold() {

@@ -75,7 +75,7 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   void OnDone(const grpc::Status& status) override;
 
   // Receiver thread.
-  void OnMessage();
+  void OnMessage(const grpc::ByteBuffer& message);
   absl::Status OnEvent(const grpc::ByteBuffer& message);
   absl::Status OnFrame(const grpc::ByteBuffer& message);
   void CompleteIfWhole();
@@ -93,10 +93,11 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   const KvPull pull_;
   const std::shared_ptr<KvPullListener> listener_;
   grpc::ClientContext context_;
-  grpc::ByteBuffer incoming_;  // of the read under way, then of the task that handles it
+  grpc::ByteBuffer incoming_;  // of the read under way
 
   // Receiver thread only.
   std::unique_ptr<KvReceipt> receipt_;  // from Ready on
+  int64_t num_frames_ = 0;              // received, duplicates aside
   bool complete_received_ = false;
   TokenId first_token_ = 0;
 
@@ -104,6 +105,9 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
   std::deque<grpc::ByteBuffer> writes_
       ABSL_GUARDED_BY(mutex_);  // front is under way while writing_
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  int num_unhandled_ ABSL_GUARDED_BY(mutex_) = 0;  // messages that wait for the receiver
+  bool reading_ ABSL_GUARDED_BY(mutex_) = true;    // or the stream has nothing more
+  bool failed_ ABSL_GUARDED_BY(mutex_) = false;    // no message counts any more
   bool settled_ ABSL_GUARDED_BY(mutex_) =
       false;  // complete, failed or cancelled: told at most once
   // Reads and writes are started outside gRPC's callbacks: the hold keeps OnDone away until then.

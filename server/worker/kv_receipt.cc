@@ -67,6 +67,7 @@ absl::StatusOr<KvReceipt::Placed> KvReceipt::Place(const std::vector<grpc::Slice
   // What is stored was verified: neither a second copy nor a damaged one may touch it.
   if (num_stored == end - begin) {
     placed.intact = true;
+    placed.duplicate = true;
     return placed;
   }
   if (num_stored > 0) return absl::InvalidArgumentError("a KV frame that overlaps an earlier one");

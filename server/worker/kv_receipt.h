@@ -32,7 +32,8 @@ class KvReceipt {
     int token_begin = 0;
     int token_end = 0;
     int64_t bytes = 0;
-    bool intact = false;  // false: the checksum of header and payload does not hold
+    bool intact = false;     // false: the checksum of header and payload does not hold
+    bool duplicate = false;  // all of it was stored already; nothing was touched
   };
 
   // Copies the payload of a frame into its blocks and checks it on the way. DATA_LOSS or

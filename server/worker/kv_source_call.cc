@@ -124,52 +124,70 @@ void KvSourceCall::Pump() {
   {
     absl::MutexLock lock(&mutex_);
     pump_posted_ = false;
-    if (writing_ || ended_ || kv_ == nullptr) return;
+    if (ended_ || kv_ == nullptr || (ready_message_ && !released_)) return;
     kv = kv_;
   }
   const OutgoingKv::Snapshot snapshot = kv->Get();
-  if (!snapshot.status.ok()) return End(ToGrpc(snapshot.status));
-  grpc::Status done = grpc::Status::OK;
+  grpc::Status end = ToGrpc(snapshot.status);
+  std::optional<Next> next;
+  KvFrameHeader header;
   {
     absl::MutexLock lock(&mutex_);
-    if (!released_) {
-      if (writing_ || ended_ || !NextMessage(snapshot, outgoing_)) return;
-      writing_ = true;
-      StartWrite(&outgoing_);
-      return;
+    if (end.ok() && !released_) {
+      next = TakeNext(snapshot);
+      if (!next) return;
+      if (next->range) header = MakeHeader(*next->range);
+    } else if (writing_) {
+      return;  // and come again when that is done
     }
   }
-  End(done);
+  if (!next) return End(end);
+  if (next->range) {  // not under the lock: gRPC's threads must not wait for a checksum
+    const Range& range = *next->range;
+    next->message = EncodeKvFrame(
+        header, context_.cache->Read(range.layer, range.component, snapshot.block_table,
+                                     range.token_begin, range.token_end));
+    context_.counters->bytes_sent += header.payload_bytes;
+  }
+  absl::MutexLock lock(&mutex_);
+  if (ended_) return;
+  ready_message_ = std::move(next->message);
+  if (!writing_) StartNextWrite();
 }
 
-bool KvSourceCall::NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer& message) {
-  if (!kv.begun) return false;
+void KvSourceCall::StartNextWrite() {
+  outgoing_ = *std::exchange(ready_message_, std::nullopt);
+  writing_ = true;
+  StartWrite(&outgoing_);
+  SchedulePump();
+}
+
+std::optional<KvSourceCall::Next> KvSourceCall::TakeNext(const OutgoingKv::Snapshot& kv) {
+  if (!kv.begun) return std::nullopt;
   if (!begun_sent_) {
     begun_sent_ = true;
     v1::KvEvent event;
     event.mutable_begun()->set_num_tokens(kv.num_tokens);
-    message = EncodeKvEvent(event);
-    return true;
+    return Next{.message = EncodeKvEvent(event)};
   }
-  if (!ready_) return false;
+  if (!ready_) return std::nullopt;
   QueueStored(kv);
   if (!queue_.empty()) {
-    message = MakeFrame(kv, queue_.front());
+    const Range range = queue_.front();
     queue_.pop_front();
     ++num_frames_;
-    return true;
+    return Next{.range = range};
   }
   const bool all_sent = std::all_of(queued_tokens_.begin(), queued_tokens_.end(),
                                     [&kv](int tokens) { return tokens >= kv.num_tokens; });
-  if (!all_sent || !kv.first_token || complete_sent_) return false;
+  if (!all_sent || !kv.first_token || complete_sent_) return std::nullopt;
   complete_sent_ = true;
   v1::KvEvent event;
   auto* complete = event.mutable_complete();
   complete->set_first_token(*kv.first_token);
   complete->set_num_frames(num_frames_);
   complete->set_finished(kv.finished);
-  message = EncodeKvEvent(event);
-  return true;
+  return Next{.message = EncodeKvEvent(event)};
 }
 
 // Cuts what has been stored since the last call into ranges of one frame each.
@@ -189,31 +207,28 @@ void KvSourceCall::QueueStored(const OutgoingKv::Snapshot& kv) {
   }
 }
 
-grpc::ByteBuffer KvSourceCall::MakeFrame(const OutgoingKv::Snapshot& kv, const Range& range) {
+KvFrameHeader KvSourceCall::MakeHeader(const Range& range) const {
   const KvLayout& layout = context_.cache->layout();
-  const int64_t payload_bytes = layout.TokenBytes() * (range.token_end - range.token_begin);
-  const KvFrameHeader header{
-      .component = range.component,
-      .request_id = id_.value(),
-      .attempt = attempt_,
-      .epoch = context_.epoch,
-      .dtype = layout.dtype,
-      .layer = static_cast<uint32_t>(range.layer),
-      .token_begin = static_cast<uint32_t>(range.token_begin),
-      .token_end = static_cast<uint32_t>(range.token_end),
-      .head_begin = 0,
-      .head_end = static_cast<uint32_t>(layout.num_kv_heads),
-      .payload_bytes = static_cast<uint64_t>(payload_bytes),
-  };
-  context_.counters->bytes_sent += payload_bytes;
-  return EncodeKvFrame(header, context_.cache->Read(range.layer, range.component, kv.block_table,
-                                                    range.token_begin, range.token_end));
+  return {.component = range.component,
+          .request_id = id_.value(),
+          .attempt = attempt_,
+          .epoch = context_.epoch,
+          .dtype = layout.dtype,
+          .layer = static_cast<uint32_t>(range.layer),
+          .token_begin = static_cast<uint32_t>(range.token_begin),
+          .token_end = static_cast<uint32_t>(range.token_end),
+          .head_begin = 0,
+          .head_end = static_cast<uint32_t>(layout.num_kv_heads),
+          .payload_bytes =
+              static_cast<uint64_t>(layout.TokenBytes() * (range.token_end - range.token_begin))};
 }
 
 void KvSourceCall::OnWriteDone(bool ok) {
   absl::MutexLock lock(&mutex_);
   writing_ = false;
-  if (ok) SchedulePump();
+  if (!ok || ended_) return;
+  if (ready_message_ && !released_) return StartNextWrite();
+  SchedulePump();
 }
 
 void KvSourceCall::End(const grpc::Status& status) {

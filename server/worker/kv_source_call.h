@@ -6,11 +6,13 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "engine/kv/kv_cache.h"
+#include "engine/kv/kv_frame.h"
 #include "proto/worker.pb.h"
 #include "server/worker/kv_counters.h"
 #include "server/worker/outgoing_kv.h"
@@ -59,13 +61,18 @@ class KvSourceCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   void End(const grpc::Status& status);
   void SchedulePump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Sender thread: starts the next write if there is something to send and none is under way.
+  // Sender thread: has the next message ready while another is being written.
   void Pump();
-  bool NextMessage(const OutgoingKv::Snapshot& kv, grpc::ByteBuffer& message)
+  // What comes next: an event, encoded into `message`, or a range that is to be made a frame.
+  struct Next {
+    grpc::ByteBuffer message;
+    std::optional<Range> range;
+  };
+  std::optional<Next> TakeNext(const OutgoingKv::Snapshot& kv)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void QueueStored(const OutgoingKv::Snapshot& kv) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  grpc::ByteBuffer MakeFrame(const OutgoingKv::Snapshot& kv, const Range& range)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  KvFrameHeader MakeHeader(const Range& range) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void StartNextWrite() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const KvSourceContext context_;
   grpc::ByteBuffer incoming_;  // of the read under way
@@ -77,6 +84,7 @@ class KvSourceCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   uint32_t attempt_ ABSL_GUARDED_BY(mutex_) = 0;
   bool pump_posted_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<grpc::ByteBuffer> ready_message_ ABSL_GUARDED_BY(mutex_);  // after that write
   bool begun_sent_ ABSL_GUARDED_BY(mutex_) = false;
   bool ready_ ABSL_GUARDED_BY(mutex_) = false;
   bool complete_sent_ ABSL_GUARDED_BY(mutex_) = false;

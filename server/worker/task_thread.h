@@ -11,8 +11,7 @@
 namespace tandem {
 
 // Used for what gRPC callbacks must not do themselves: checksums and copies of KV. The number of
-// waiting tasks is bounded by the number of open streams, each of which has at most one task
-// posted.
+// waiting tasks is bounded by the number of open streams, each of which has few tasks posted.
 class TaskThread {
  public:
   TaskThread();

@@ -74,9 +74,8 @@ bool IsIdle(const v1::WorkerStats& stats) {
 }
 
 // With how many prompt tokens in a step the device is busy, so that more of them come out later and
-// no faster. Reading the weights takes as long as the products with about 8 rows of them take on a
-// core with AVX2, and with 100 or more where it has AMX (`bench-engine --prompts
-// 16,32,64,128,256`).
+// no faster: on a core with AVX2, 64 have 98% of the best rate (docs/performance.md). Where there
+// is AMX, reading the weights takes as long as the products with 100 rows and more.
 int PrefillBatchTokens(const WorkerOptions& options, Isa isa) {
   if (options.prefill_batch_tokens > 0) return options.prefill_batch_tokens;
   return isa == Isa::kAmx ? 256 : 64;
@@ -114,6 +113,7 @@ class GrpcWorker : public Worker {
 };
 
 absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& options) {
+  KeepFreedFrames();
   auto worker = std::make_unique<GrpcWorker>();
   ASSIGN_OR_RETURN(worker->runner_, ModelRunner::Create(options.runner));
   const KvCache& cache = worker->runner_->kv_cache();
@@ -155,9 +155,7 @@ absl::Status GrpcWorker::Listen(const WorkerOptions& options) {
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, 4 << 20);
-  builder.AddChannelArgument("grpc.experimental.tcp_read_chunk_size", 1 << 20);
-  builder.SetMaxReceiveMessageSize(kMaxKvMessageBytes);
+  SetKvServerArguments(builder);
   builder.RegisterService(service_.get());
   server_ = builder.BuildAndStart();
   if (server_ == nullptr || port_ == 0) {

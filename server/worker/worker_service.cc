@@ -189,7 +189,9 @@ void WorkerService::FillHeartbeat(bool is_first, v1::HeartbeatRequest& beat) {
 
 std::shared_ptr<grpc::Channel> WorkerService::KvChannel(const std::string& address) {
   absl::MutexLock lock(&mutex_);
-  std::shared_ptr<grpc::Channel>& channel = kv_channels_[address];
+  KvChannels& source = kv_channels_[address];
+  std::shared_ptr<grpc::Channel>& channel = source.channels[source.next];
+  source.next = (source.next + 1) % kNumKvChannels;
   if (channel == nullptr) {
     channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
                                         KvChannelArguments());

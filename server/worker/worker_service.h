@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -26,6 +27,9 @@ using WorkerServiceBase = v1::Worker::WithCallbackMethod_Prefill<
     v1::Worker::WithCallbackMethod_Decode<v1::Worker::WithRawCallbackMethod_PullKv<
         v1::Worker::WithCallbackMethod_Abort<v1::Worker::WithCallbackMethod_SetRole<
             v1::Worker::WithCallbackMethod_GetStats<v1::Worker::Service>>>>>>;
+
+// Connections to one other worker, which its pulls take in turn (docs/performance.md).
+constexpr int kNumKvChannels = 4;
 
 // Thread-safe. Outlives the server it is registered with; the loop and cache outlive it.
 class WorkerService : public WorkerServiceBase {
@@ -83,6 +87,7 @@ class WorkerService : public WorkerServiceBase {
   absl::Status StartDecode(const v1::DecodeRequest& message,
                            const std::shared_ptr<TokenStream>& stream);
   void PostAbort(RequestId id, uint32_t attempt);
+  // The next of the channels to another worker.
   std::shared_ptr<grpc::Channel> KvChannel(const std::string& address);
 
   const Options options_;
@@ -93,8 +98,11 @@ class WorkerService : public WorkerServiceBase {
   std::atomic<bool> draining_ = false;
 
   absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, std::shared_ptr<grpc::Channel>> kv_channels_
-      ABSL_GUARDED_BY(mutex_);
+  struct KvChannels {
+    std::array<std::shared_ptr<grpc::Channel>, kNumKvChannels> channels;
+    int next = 0;
+  };
+  absl::flat_hash_map<std::string, KvChannels> kv_channels_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem

@@ -208,3 +208,9 @@ class TandemServer(TandemProcess):
 
     def check_no_block_is_lost(self) -> None:
         wait_until(self.is_idle, "every block is free or cached again")
+
+
+def ranks_of(server) -> list[int]:
+    """Process ids of all ranks but the first of each instance."""
+    return [pid for worker in server.workers() for pid, arguments in children_of(worker).items()
+            if any(argument.startswith("--rank=") for argument in arguments)]

@@ -6,14 +6,8 @@ import signal
 
 import pytest
 
-from tandem_server import MODEL, TandemServer, children_of, is_alive, run_tandem, wait_until
+from tandem_server import MODEL, TandemServer, is_alive, ranks_of, run_tandem, wait_until
 from test_topologies import NUM_ROUNDS, PROMPTS, STEP_BUDGET_FLAGS, answer, answers_under_load
-
-
-def ranks_of(server) -> list[int]:
-    """Process ids of all ranks but the first of each instance."""
-    return [pid for worker in server.workers() for pid, arguments in children_of(worker).items()
-            if any(argument.startswith("--rank=") for argument in arguments)]
 
 
 @pytest.mark.parametrize("flags", [

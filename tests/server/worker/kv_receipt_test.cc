@@ -137,10 +137,12 @@ TEST_F(KvReceiptTest, ADamagedFrameDoesNotCountUntilItCameAgain) {
 
 TEST_F(KvReceiptTest, ADuplicateTouchesNothing) {
   const std::vector<grpc::Slice> slices = Frame(Header(0, KvComponent::kKeys, 0, 4));
-  ASSERT_TRUE(receipt_->Place(slices)->intact);
+  ASSERT_FALSE(receipt_->Place(slices)->duplicate);
   const int64_t bytes = receipt_->bytes();
   std::string garbage(slices[1].size(), 'x');
-  EXPECT_TRUE(receipt_->Place({slices[0], grpc::Slice(garbage)})->intact);
+  const auto again = receipt_->Place({slices[0], grpc::Slice(garbage)});
+  EXPECT_TRUE(again->intact);
+  EXPECT_TRUE(again->duplicate);
   EXPECT_EQ(receipt_->bytes(), bytes);
   const auto stored = puller_->Read(0, KvComponent::kKeys, puller_table_, 0, 1);
   EXPECT_EQ(stored[0], source_->Read(0, KvComponent::kKeys, source_table_, 0, 1)[0]);
