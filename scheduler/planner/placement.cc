@@ -96,6 +96,7 @@ std::vector<SegmentLocation> LocateSegments(const Placement& placement, const Mo
     return {};
   }
   std::vector<SegmentLocation> locations;
+  locations.reserve(placement.cross_node_pp);
   const int num_layers = model.num_layers / placement.cross_node_pp;
   for (int i = 0; i < placement.cross_node_pp; ++i) {
     locations.push_back({.node = i,

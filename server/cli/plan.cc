@@ -1,4 +1,5 @@
 // tandem plan: the placement with the highest goodput per GPU.
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -105,8 +106,10 @@ absl::Status PlanCompat(const Config& config) {
   const SimDistServeScorer scorer(
       std::move(profile), {.model = config.model(), .slo = slo, .rate_bounds = report.rate_bounds},
       std::move(runs));
-  report.num_threads = config.threads() > 0 ? static_cast<int>(config.threads())
-                                            : static_cast<int>(std::thread::hardware_concurrency());
+  report.num_threads = static_cast<int>(config.threads());
+  if (report.num_threads == 0) {
+    report.num_threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }
   ProgressBar bar;
   const SearchOptions options = {
       .num_threads = report.num_threads,

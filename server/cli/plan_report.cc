@@ -79,10 +79,12 @@ std::string SegmentLines(const std::vector<SegmentLocation>& segments) {
     absl::StrAppendFormat(&lines, "node %-4d layers %d-%d: GPUs %s prefill", segment.node,
                           segment.first_layer, segment.first_layer + segment.num_layers - 1,
                           GpuRange(segment.first_prefill_gpu, segment.num_prefill_gpus));
-    if (segment.num_decode_gpus > 0) {
-      absl::StrAppend(&lines, ", ", GpuRange(segment.first_decode_gpu, segment.num_decode_gpus),
-                      " decode");
-    }
+    absl::StrAppend(
+        &lines,
+        segment.num_decode_gpus == 0
+            ? " and decode"
+            : absl::StrCat(", ", GpuRange(segment.first_decode_gpu, segment.num_decode_gpus),
+                           " decode"));
     lines += "\n";
   }
   return lines;
@@ -123,6 +125,20 @@ ordered_json RankingJson(const PlacementRanking& ranking) {
           {"unrunnable", unrunnable}};
 }
 
+ordered_json SegmentsJson(const std::vector<SegmentLocation>& segments) {
+  ordered_json json = ordered_json::array();
+  for (const SegmentLocation& segment : segments) {
+    json.push_back({{"node", segment.node},
+                    {"first_layer", segment.first_layer},
+                    {"num_layers", segment.num_layers},
+                    {"first_prefill_gpu", segment.first_prefill_gpu},
+                    {"num_prefill_gpus", segment.num_prefill_gpus},
+                    {"first_decode_gpu", segment.first_decode_gpu},
+                    {"num_decode_gpus", segment.num_decode_gpus}});
+  }
+  return json;
+}
+
 ordered_json ReplicasJson(const PlacementRanking& ranking, double demand) {
   if (!ranking.HasWinner() || demand == 0) return nullptr;
   const RankedPlacement& winner = ranking.ranked.front();
@@ -147,6 +163,7 @@ std::string PlanTable(const PlanReport& report) {
 ordered_json PlanJson(const PlanReport& report) {
   ordered_json json = RankingJson(report.ranking);
   json["title"] = report.title;
+  json["segments"] = SegmentsJson(report.segments);
   json["replicas"] = ReplicasJson(report.ranking, report.demand);
   json["num_simulations"] = report.ranking.NumSimulations();
   json["num_threads"] = report.num_threads;

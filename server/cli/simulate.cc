@@ -68,6 +68,7 @@ absl::StatusOr<std::vector<CompatRow>> MakeRows(const Config& config) {
           ? FixedGaps(num_requests)
           : PoissonGaps(num_requests, static_cast<uint32_t>(config.seed()));
   std::vector<CompatRow> rows;
+  rows.reserve(rates.size());
   for (double rate : rates) {  // at an infinite one every gap is 0
     rows.push_back({.rate = absl::StrCat(rate), .requests = MakeRequests(lengths, gaps, rate)});
   }

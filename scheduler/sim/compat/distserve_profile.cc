@@ -40,7 +40,7 @@ absl::StatusOr<StepFits> ParseFits(const json& value) {
   ASSIGN_OR_RETURN(fits.prefill, ParseFit(value, "prefill"));
   ASSIGN_OR_RETURN(fits.small_decode, ParseFit(value, "decoding_smallbs"));
   ASSIGN_OR_RETURN(fits.large_decode, ParseFit(value, "decoding_largebs"));
-  const char* const kThreshold = "decoding_large_small_bs_threshold";
+  constexpr char kThreshold[] = "decoding_large_small_bs_threshold";
   const auto threshold = value.find(kThreshold);
   if (threshold == value.end() || !threshold->is_number_integer()) {
     return absl::InvalidArgumentError(absl::StrCat(kThreshold, ": expected a whole number"));

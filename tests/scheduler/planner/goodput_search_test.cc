@@ -130,6 +130,7 @@ TEST(GoodputSearchTest, AnErrorOfTheScorerNamesThePlacement) {
 // Ranks colocated placements of `scores`, by their TP.
 PlacementRanking RankByTp(const std::map<int, GoodputScore>& scores) {
   std::vector<Placement> candidates;
+  candidates.reserve(scores.size());
   for (const auto& [tp, score] : scores) candidates.push_back({1, {tp, 1}, std::nullopt});
   return Rank(candidates, [&](const Placement& placement) {
     return absl::StatusOr<GoodputScore>(scores.at(placement.prefill.tp));

@@ -41,6 +41,12 @@ TEST(PlanReportTest, AGoodputAtTheHighestRateIsCalledOne) {
   EXPECT_THAT(PlanTable(report), HasSubstr("highest rate tried, 2.2 per GPU"));
 }
 
+TEST(PlanReportTest, ColocatedPhasesShareTheirGpus) {
+  PlanReport report = MakeReport();
+  report.segments = LocateSegments({1, {4, 1}, std::nullopt}, {40, 40}, {1, 4});
+  EXPECT_THAT(PlanTable(report), HasSubstr("GPUs 0-3 prefill and decode\n"));
+}
+
 TEST(PlanReportTest, WithoutAWinnerItSaysNone) {
   PlanReport report = MakeReport();
   for (RankedPlacement& entry : report.ranking.ranked) entry.score = {};
@@ -59,6 +65,7 @@ TEST(PlanReportTest, TheJsonHasWhatTheTableHas) {
   EXPECT_EQ(json["placements"][1]["goodput_per_gpu"], 1.9);
   EXPECT_EQ(json["placements"][1]["num_gpus"], 6);
   EXPECT_EQ(json["unrunnable"][0]["reason"], "no step times");
+  EXPECT_EQ(json["segments"][0]["first_decode_gpu"], 2);
   EXPECT_EQ(json["replicas"], 2);
 }
 
