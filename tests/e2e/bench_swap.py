@@ -11,9 +11,9 @@ from tandem_server import TandemServer
 from test_swap import counts
 
 NUM_ROUNDS = 3
-NUM_REQUESTS = 8
-NUM_OUTPUT = 160
-# Room for three of the eight at their full length of about 460 tokens.
+NUM_REQUESTS = 10
+NUM_OUTPUT = 300
+# Room for four of the ten at their full length of about 360 tokens.
 POOL = ["--kv-cache-bytes", "32MiB", "--max-model-len", "512"]
 WAYS = {"swap": [], "recompute": ["--swap-bytes", "0"]}
 
@@ -22,7 +22,7 @@ def run(flags: list[str]) -> tuple[float, dict[str, float], float]:
     """Seconds for all requests, preemptions by how, and bytes copied."""
     with TandemServer("--mixed", "1", *POOL, *flags) as server:
         def ask(i: int) -> None:
-            server.post("/v1/completions", {"prompt": f"{i} " + "and so on and on " * 60, "max_tokens": NUM_OUTPUT,
+            server.post("/v1/completions", {"prompt": f"{i} " + "and so on and on " * 10, "max_tokens": NUM_OUTPUT,
                                             "temperature": 0, "ignore_eos": True})
         ask(NUM_REQUESTS)  # warms up, and shows the scheduler what a prefill takes
         begin = time.monotonic()
