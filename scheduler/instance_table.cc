@@ -10,6 +10,9 @@ namespace {
 // Kinds without instances that are remembered: workers come back, and their speed is known then.
 constexpr size_t kMaxKinds = 64;
 
+// What a gateway has not said the end of for so long, it has forgotten, or it has died.
+constexpr absl::Duration kLongestRequest = absl::Minutes(10);
+
 double Squares(const PromptWork& prompt) {
   const double tokens = prompt.num_tokens;
   const double cached = prompt.num_cached;
@@ -46,6 +49,13 @@ void Count(const Dispatch& dispatch, int sign, InstanceLoad* load, int* num_free
   *num_free_blocks -= sign * dispatch.num_blocks;
 }
 
+// The row of a request that has ended, which a report may not have had any more.
+void EndRow(const Dispatch& dispatch, InstanceLoad* load) {
+  load->num_rows = std::max(0, load->num_rows - dispatch.num_rows);
+  load->num_context_tokens =
+      std::max<int64_t>(0, load->num_context_tokens - dispatch.num_context_tokens);
+}
+
 }  // namespace
 
 absl::string_view InstanceRoleName(InstanceRole role) {
@@ -58,15 +68,9 @@ InstanceTable::Instance& InstanceTable::Update(const InstanceView& view, absl::T
   Instance* const instance = &entry->second;
   if (is_new) Enter(instance);
   Unrank(instance);
-  const auto is_told = [&](const auto& dispatched) {
-    return view.epoch != instance->view.epoch || dispatched.second.time + report_lag_ <= now;
-  };
-  std::vector<RequestId> told;
-  for (const auto& dispatched : instance->dispatched) {
-    if (is_told(dispatched)) told.push_back(dispatched.first);
-  }
-  for (RequestId request : told) Drop(instance, request);
-
+  latest_ = std::max(latest_, now);
+  if (view.epoch != instance->view.epoch) Forget(instance);
+  TakeReported(instance, now);
   if (is_new || !IsSameKind(view, instance->view)) {
     Leave(instance);
     Join(view, instance);
@@ -80,8 +84,37 @@ InstanceTable::Instance& InstanceTable::Update(const InstanceView& view, absl::T
   for (const auto& [request, dispatch] : instance->dispatched) {
     Count(dispatch, 1, &instance->load, &instance->num_free_blocks);
   }
+  for (const Dispatch& dispatch : instance->ended) EndRow(dispatch, &instance->load);
   Rerank(instance);
   return *instance;
+}
+
+void InstanceTable::TakeReported(Instance* instance, absl::Time now) {
+  std::vector<RequestId> told, lost;
+  for (const auto& [request, dispatch] : instance->dispatched) {
+    if (dispatch.time + report_lag_ <= now) told.push_back(request);
+  }
+  for (RequestId request : told) {
+    const Dispatch dispatch = instance->dispatched.at(request);
+    if (dispatch.num_rows == 0) {
+      Drop(instance, request);
+    } else {
+      instance->reported[request] = dispatch;
+      instance->dispatched.erase(request);
+    }
+  }
+  for (const auto& [request, dispatch] : instance->reported) {
+    if (dispatch.time + kLongestRequest <= now) lost.push_back(request);
+  }
+  for (RequestId request : lost) Drop(instance, request);
+  std::erase_if(instance->ended,
+                [&](const Dispatch& dispatch) { return dispatch.time + report_lag_ <= now; });
+}
+
+void InstanceTable::Forget(Instance* instance) {
+  while (!instance->dispatched.empty()) Drop(instance, instance->dispatched.begin()->first);
+  while (!instance->reported.empty()) Drop(instance, instance->reported.begin()->first);
+  instance->ended.clear();
 }
 
 void InstanceTable::Enter(Instance* instance) {
@@ -99,7 +132,7 @@ void InstanceTable::Remove(const InstanceId& id) {
   if (found == instances_.end()) return;
   Instance* const instance = &found->second;
   Unrank(instance);
-  while (!instance->dispatched.empty()) Drop(instance, instance->dispatched.begin()->first);
+  Forget(instance);
   Leave(instance);
   slots_[instance->slot] = nullptr;
   free_slots_.insert(instance->slot);
@@ -134,6 +167,7 @@ void InstanceTable::Leave(Instance* instance) {
 
 void InstanceTable::Add(Instance* instance, RequestId request, const Dispatch& dispatch) {
   Unrank(instance);
+  latest_ = std::max(latest_, dispatch.time);
   instance->dispatched[request] = dispatch;
   places_[request].push_back(instance);
   Count(dispatch, 1, &instance->load, &instance->num_free_blocks);
@@ -146,6 +180,12 @@ void InstanceTable::Complete(RequestId request) {
   const absl::InlinedVector<Instance*, 2> places = found->second;
   for (Instance* instance : places) {
     Unrank(instance);
+    const auto reported = instance->reported.find(request);
+    if (reported != instance->reported.end()) {
+      instance->ended.push_back(reported->second);
+      instance->ended.back().time = latest_;
+      EndRow(reported->second, &instance->load);
+    }
     Drop(instance, request);
     Rerank(instance);
   }
@@ -153,8 +193,11 @@ void InstanceTable::Complete(RequestId request) {
 
 void InstanceTable::Drop(Instance* instance, RequestId request) {
   const auto found = instance->dispatched.find(request);
-  Count(found->second, -1, &instance->load, &instance->num_free_blocks);
-  instance->dispatched.erase(found);
+  if (found != instance->dispatched.end()) {
+    Count(found->second, -1, &instance->load, &instance->num_free_blocks);
+    instance->dispatched.erase(found);
+  }
+  instance->reported.erase(request);
   const auto places = places_.find(request);
   auto& left = places->second;
   left.erase(std::find(left.begin(), left.end(), instance));

@@ -19,7 +19,7 @@
 
 namespace tandem {
 
-// Work that was routed to an instance and that it has not reported yet.
+// Work that was routed to an instance.
 struct Dispatch {
   absl::Time time;
   // To prefill, of which KV is there already.
@@ -47,8 +47,12 @@ class InstanceTable {
 
    private:
     friend class InstanceTable;
+    // That it has not reported yet; that it has, and decodes; that has ended, and was in the last
+    // report all the same.
     absl::flat_hash_map<RequestId, Dispatch> dispatched;
-    bool is_ranked = false;  // in its kind's orders, at these places
+    absl::flat_hash_map<RequestId, Dispatch> reported;
+    std::vector<Dispatch> ended;  // `time`: when
+    bool is_ranked = false;       // in its kind's orders, at these places
     double prefill_ms = 0;
     double step_ms = 0;
   };
@@ -82,7 +86,7 @@ class InstanceTable {
   Instance* Find(const InstanceId& id);
 
   void Add(Instance* instance, RequestId request, const Dispatch& dispatch);
-  // Takes back what the request still counts for, anywhere.
+  // Takes back what the request counts for, anywhere, reported or not.
   void Complete(RequestId request);
 
   const std::map<InstanceId, Instance>& instances() const { return instances_; }
@@ -97,6 +101,9 @@ class InstanceTable {
   void Join(const InstanceView& view, Instance* instance);  // the kind
   void Leave(Instance* instance);
   void Drop(Instance* instance, RequestId request);
+  // What of the routed work is in a report of `now`, and what is in none any more.
+  void TakeReported(Instance* instance, absl::Time now);
+  void Forget(Instance* instance);
   // Whatever it changes about an instance's load stands between these.
   static void Unrank(Instance* instance);
   static void Rerank(Instance* instance);
@@ -107,7 +114,8 @@ class InstanceTable {
   std::set<int> free_slots_;
   Kinds kinds_;
   std::map<int, int> num_by_block_size_;
-  // Where requests still count.
+  absl::Time latest_ = absl::InfinitePast();  // that anybody has told
+  // Where requests are.
   absl::flat_hash_map<RequestId, absl::InlinedVector<Instance*, 2>> places_;
 };
 

@@ -189,6 +189,31 @@ TEST_F(RouterPredictionTest, RefusesWhatWillBeLateIfThatIsAskedFor) {
   EXPECT_EQ(Route(request), "p0>d0") << "what has begun goes on";
 }
 
+TEST_F(RouterPredictionTest, ARequestThatHasEndedDoesNotCountAlthoughItWasReported) {
+  AddAll({"p0", "d0"});
+  const auto first = router_.Route(Prompt(100), kStart);
+  ASSERT_TRUE(first.ok());
+  const absl::Duration alone = first->tpot;
+  InstanceView view = MakeView("d0");
+  view.num_requests = view.num_decoding = 1;
+  view.num_decoding_tokens = 100;
+  router_.Update(view, kStart + absl::Milliseconds(100));
+  Route(Prompt(100));
+  EXPECT_GT(tpot_, alone);
+  router_.Complete(first->request);
+  Route(Prompt(100));
+  EXPECT_EQ(tpot_, alone);
+  router_.Update(view, kStart + absl::Milliseconds(110));  // sent before it had ended
+  Route(Prompt(100));
+  EXPECT_EQ(tpot_, alone);
+  router_.Update(MakeView("d0"), kStart + absl::Milliseconds(200));
+  Route(Prompt(100));
+  EXPECT_EQ(tpot_, alone);
+  router_.Update(view, kStart + absl::Milliseconds(300));  // another one
+  Route(Prompt(100));
+  EXPECT_GT(tpot_, alone);
+}
+
 TEST_F(RouterPredictionTest, RefusesNobodyForASpeedOfLongAgo) {
   AddAll({"p0", "d0"});
   RouteRequest request = Prompt(100);
