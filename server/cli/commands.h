@@ -22,6 +22,7 @@ absl::Status RunChat(const Config& config);
 absl::Status RunEval(const Config& config);
 absl::Status RunBenchEngine(const Config& config);
 absl::Status RunQuantize(const Config& config);
+absl::Status RunBench(const Config& config);
 
 // "0.1.0".
 const char* TandemVersion();
