@@ -26,6 +26,7 @@ constexpr Subcommand kSubcommands[] = {
     {"scheduler", SCHEDULER, RunScheduler, "only the cluster view that routes requests"},
     {"worker", WORKER, RunWorker, "only one prefill, decode or mixed worker"},
     {"eval", EVAL, RunEval, "perplexity of a text, to compare models and arithmetic"},
+    {"bench", BENCH, RunBench, "load a server in an open loop; goodput, and the highest rate"},
     {"bench-engine", BENCH_ENGINE, RunBenchEngine,
      "the engine's speed beside the machine's limits"},
     {"simulate", SIMULATE, RunSimulate, "a placement under simulated load"},

@@ -161,12 +161,26 @@ absl::StatusOr<const FieldDescriptor*> FindFlag(Command command, absl::string_vi
   return field;
 }
 
+bool IsFlag(const std::string& arg) { return arg.size() >= 2 && arg[0] == '-'; }
+
+const FieldDescriptor* FindPositional(Command command) {
+  for (const FieldDescriptor* field : FieldsOf(command)) {
+    if (GetOptionInfo(*field).positional()) return field;
+  }
+  return nullptr;
+}
+
 absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Config& config) {
   Layer layer(config);
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
-    if (arg.size() < 2 || arg[0] != '-') {
-      return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", arg, "\""));
+    if (!IsFlag(arg)) {
+      const FieldDescriptor* positional = FindPositional(command);
+      if (positional == nullptr) {
+        return absl::InvalidArgumentError(absl::StrCat("unexpected argument \"", arg, "\""));
+      }
+      RETURN_IF_ERROR(layer.Set(*positional, arg, arg));
+      continue;
     }
     const std::string flag = arg.substr(0, arg.find('='));
     std::optional<std::string> value;
@@ -176,6 +190,9 @@ absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Con
     if (!value && i + 1 < args.size()) value = args[++i];
     if (!value) return absl::InvalidArgumentError(absl::StrCat("option ", flag, " needs a value"));
     RETURN_IF_ERROR(layer.Set(*field, *value, absl::StrCat("option ", flag)));
+    while (GetOptionInfo(*field).greedy() && i + 1 < args.size() && !IsFlag(args[i + 1])) {
+      RETURN_IF_ERROR(layer.Set(*field, args[++i], absl::StrCat("option ", flag)));
+    }
   }
   return absl::OkStatus();
 }
@@ -211,8 +228,9 @@ std::string ConfigHelp(Command command) {
     const OptionInfo& info = GetOptionInfo(*field);
     std::string left =
         info.short_name().empty() ? "      " : absl::StrCat("  -", info.short_name(), ", ");
-    absl::StrAppend(&left, "--", FlagName(*field));
-    if (!info.value_name().empty()) absl::StrAppend(&left, " ", info.value_name());
+    if (!info.positional()) absl::StrAppend(&left, "--", FlagName(*field));
+    if (!info.value_name().empty())
+      absl::StrAppend(&left, info.positional() ? "" : " ", info.value_name());
     constexpr size_t kColumn = 36;
     left.resize(std::max(left.size() + 1, kColumn), ' ');
     absl::StrAppend(&help, left, info.help());

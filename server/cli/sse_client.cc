@@ -6,9 +6,8 @@
 #include <boost/beast/http.hpp>
 #include <nlohmann/json.hpp>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "server/event_splitter.h"
 
 namespace tandem {
 namespace {
@@ -16,8 +15,6 @@ namespace {
 namespace beast = boost::beast;
 namespace http = beast::http;
 using Tcp = boost::asio::ip::tcp;
-
-constexpr absl::string_view kScheme = "http://";
 
 // {"error":{"message":...}} -> the message; else the body itself.
 std::string ErrorMessage(const std::string& body) {
@@ -28,36 +25,10 @@ std::string ErrorMessage(const std::string& body) {
   return body;
 }
 
-// Cuts the body's bytes into events, whatever pieces they come in.
-class EventSplitter {
- public:
-  explicit EventSplitter(const std::function<bool(absl::string_view)>& on_event)
-      : on_event_(on_event) {}
-
-  // False once the stream is over or the listener wants no more.
-  bool Feed(absl::string_view bytes) {
-    pending_.append(bytes.data(), bytes.size());
-    size_t end;
-    while ((end = pending_.find('\n')) != std::string::npos) {
-      const std::string line = pending_.substr(0, end);
-      pending_.erase(0, end + 1);
-      absl::string_view data = absl::StripSuffix(line, "\r");
-      if (!absl::ConsumePrefix(&data, "data:")) continue;  // a comment, or the end of an event
-      absl::ConsumePrefix(&data, " ");
-      if (data == "[DONE]" || !on_event_(data)) return false;
-    }
-    return true;
-  }
-
- private:
-  const std::function<bool(absl::string_view)>& on_event_;
-  std::string pending_;
-};
-
 http::request<http::string_body> MakeRequest(const SseRequest& request) {
   http::request<http::string_body> message(http::verb::post,
                                            absl::StrCat(request.url.path, request.path), 11);
-  message.set(http::field::host, absl::StrCat(request.url.host, ":", request.url.port));
+  message.set(http::field::host, request.url.Authority());
   message.set(http::field::content_type, "application/json");
   message.set(http::field::accept, "text/event-stream");
   if (!request.bearer_token.empty()) {
@@ -89,25 +60,6 @@ absl::Status ReadBody(Tcp::socket& socket, beast::flat_buffer& buffer,
 
 }  // namespace
 
-absl::StatusOr<HttpUrl> ParseHttpUrl(const std::string& text) {
-  if (!absl::StartsWith(text, kScheme)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not an http:// address"));
-  }
-  const std::string rest = text.substr(kScheme.size());
-  const size_t slash = rest.find('/');
-  const std::string authority = rest.substr(0, slash);
-  HttpUrl url;
-  if (slash != std::string::npos)
-    url.path = std::string(absl::StripSuffix(rest.substr(slash), "/"));
-  const size_t colon = authority.rfind(':');
-  url.host = authority.substr(0, colon);
-  if (colon != std::string::npos) url.port = authority.substr(colon + 1);
-  if (url.host.empty() || url.port.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" names no host"));
-  }
-  return url;
-}
-
 absl::Status StreamEvents(const SseRequest& request,
                           const std::function<bool(absl::string_view data)>& on_event) {
   boost::asio::io_context io;
@@ -115,7 +67,7 @@ absl::Status StreamEvents(const SseRequest& request,
   boost::system::error_code error;
   const auto addresses = Tcp::resolver(io).resolve(request.url.host, request.url.port, error);
   if (!error) boost::asio::connect(socket, addresses, error);
-  const std::string server = absl::StrCat(request.url.host, ":", request.url.port);
+  const std::string server = request.url.Authority();
   if (error) {
     return absl::UnavailableError(absl::StrCat("cannot reach ", server, ": ", error.message()));
   }
@@ -137,9 +89,11 @@ absl::Status StreamEvents(const SseRequest& request,
     return absl::UnknownError(absl::StrCat("HTTP ", parser.get().result_int(), ": ",
                                            status.ok() ? ErrorMessage(body) : ""));
   }
-  EventSplitter splitter(on_event);
-  return ReadBody(socket, buffer, parser,
-                  [&splitter](absl::string_view bytes) { return splitter.Feed(bytes); });
+  EventSplitter splitter;
+  return ReadBody(socket, buffer, parser, [&](absl::string_view bytes) {
+    return splitter.Feed(
+        bytes, [&](absl::string_view data) { return data != "[DONE]" && on_event(data); });
+  });
 }
 
 }  // namespace tandem

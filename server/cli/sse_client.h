@@ -6,19 +6,10 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "server/http_url.h"
 
 namespace tandem {
-
-struct HttpUrl {
-  std::string host;
-  std::string port = "80";
-  std::string path;  // without a trailing '/'; may be empty
-};
-
-// Takes http://HOST[:PORT][/PATH]. INVALID_ARGUMENT names what is wrong (https is not spoken).
-absl::StatusOr<HttpUrl> ParseHttpUrl(const std::string& text);
 
 struct SseRequest {
   HttpUrl url;

@@ -135,5 +135,23 @@ TEST(ConfigLoaderTest, EveryOptionHasHelpACommandAndAValidDefault) {
   }
 }
 
+TEST(ConfigLoaderTest, AGreedyOptionTakesAllUpToTheNextFlag) {
+  const auto config =
+      LoadConfig(BENCH, {"--goodput", "ttft:200", "tpot:50", "--search", "--goodput=e2el:9"},
+                 FakeEnvironment({}));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->goodput(), ElementsAre("ttft:200", "tpot:50", "e2el:9"));
+  EXPECT_TRUE(config->search());
+}
+
+TEST(ConfigLoaderTest, ArgumentsOfNoFlagGoToThePositionalOption) {
+  const auto config =
+      LoadConfig(BENCH, {"compare", "a.json", "--seed", "3", "b.json"}, FakeEnvironment({}));
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_THAT(config->actions(), ElementsAre("compare", "a.json", "b.json"));
+  EXPECT_EQ(config->seed(), 3);
+  EXPECT_THAT(ErrorOf({"compare"}), HasSubstr("unexpected argument \"compare\""));
+}
+
 }  // namespace
 }  // namespace tandem
