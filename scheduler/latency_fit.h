@@ -1,0 +1,73 @@
+// Learns a latency model from the steps of one instance while it serves.
+//
+//   LatencyFit fit({.large_decode_rows = 0});
+//   fit.Observe(ShapeOf(batch), duration);
+//   if (fit.IsCalibrated(shape)) use(fit.model().StepTime(shape));
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "scheduler/latency_model.h"
+#include "scheduler/least_squares.h"
+
+namespace tandem {
+
+struct LatencyFitOptions {
+  // What an observation is worth after each further one. 1: all count alike.
+  double forgetting = 0.999;
+  int64_t large_decode_rows = 0;  // see LatencyCoefficients
+};
+
+// Weighted least squares on the relative error, where what is older counts less, a step that took
+// far longer or shorter than foreseen (a page fault, a preempted thread) counts less, and no
+// coefficient is negative. What the latest steps tell nothing about stays as it was. Owner thread
+// only; observing allocates nothing; the same observations give the same model.
+class LatencyFit {
+ public:
+  explicit LatencyFit(const LatencyFitOptions& options = {});
+
+  // Begins with what `model` says, until steps say otherwise.
+  void Seed(const LatencyModel& model);
+
+  // A step of this shape took `time`. Empty shapes and times that are not positive are ignored.
+  void Observe(const StepShape& shape, absl::Duration time);
+
+  // All zero before the first observation.
+  const LatencyModel& model() const { return model_; }
+
+  // Whether enough steps were seen to foretell one of this shape. False for a phase that was hardly
+  // ever seen, and for shapes far from those seen.
+  bool IsCalibrated(const StepShape& shape) const;
+
+  // Whether enough steps of the phase were seen to foretell its usual ones.
+  bool IsPrefillCalibrated() const { return num_prefill_steps_ >= kEnoughSteps; }
+  bool IsDecodeCalibrated() const { return num_decode_steps_ >= kEnoughSteps; }
+
+  // Mean of |foreseen / taken - 1| over the latest steps.
+  double relative_error() const { return mean_error_; }
+
+ private:
+  static constexpr int64_t kEnoughSteps = 16;
+  using Vector = NormalEquations::Vector;
+
+  // The coefficients' factors in the time of a step.
+  Vector Factors(const StepShape& shape) const;
+  double WeightOf(double error) const;
+  void AddToMeanError(double error);
+  void Solve();
+
+  const LatencyFitOptions options_;
+  NormalEquations equations_;
+  Vector mean_square_{};  // of each factor over time, where it is not 0
+  std::array<int64_t, NormalEquations::kSize> num_seen_{};
+  Vector values_{};  // in ms
+  LatencyModel model_;
+  int64_t num_steps_ = 0;
+  int64_t num_prefill_steps_ = 0;
+  int64_t num_decode_steps_ = 0;
+  double mean_error_ = 0;
+};
+
+}  // namespace tandem
