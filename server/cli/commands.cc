@@ -28,6 +28,7 @@ constexpr Subcommand kSubcommands[] = {
     {"eval", EVAL, RunEval, "perplexity of a text, to compare models and arithmetic"},
     {"bench-engine", BENCH_ENGINE, RunBenchEngine,
      "the engine's speed beside the machine's limits"},
+    {"profile", PROFILE, RunProfile, "times of the engine's steps, for the simulator"},
     {"simulate", SIMULATE, RunSimulate, "a placement under simulated load"},
     {"plan", PLAN, RunPlan, "the placement with the highest goodput per GPU"},
     {"quantize", QUANTIZE, RunQuantize, "a smaller GGUF file of a model"},
