@@ -29,6 +29,7 @@ constexpr Subcommand kSubcommands[] = {
     {"bench", BENCH, RunBench, "load a server in an open loop; goodput, and the highest rate"},
     {"bench-engine", BENCH_ENGINE, RunBenchEngine,
      "the engine's speed beside the machine's limits"},
+    {"profile", PROFILE, RunProfile, "times of the engine's steps, for the simulator"},
     {"simulate", SIMULATE, RunSimulate, "a placement under simulated load"},
     {"plan", PLAN, RunPlan, "the placement with the highest goodput per GPU"},
     {"quantize", QUANTIZE, RunQuantize, "a smaller GGUF file of a model"},

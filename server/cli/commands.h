@@ -21,6 +21,7 @@ absl::Status RunWorker(const Config& config);
 absl::Status RunChat(const Config& config);
 absl::Status RunEval(const Config& config);
 absl::Status RunBenchEngine(const Config& config);
+absl::Status RunProfile(const Config& config);
 absl::Status RunSimulate(const Config& config);
 absl::Status RunPlan(const Config& config);
 absl::Status RunQuantize(const Config& config);

@@ -12,6 +12,7 @@
 #include "scheduler/planner/placement.h"
 #include "scheduler/planner/simdistserve_scorer.h"
 #include "scheduler/sim/compat/distserve_simulator.h"
+#include "server/cli/cluster_simulation.h"
 #include "server/cli/commands.h"
 #include "server/cli/compat_options.h"
 #include "server/cli/process_options.h"
@@ -186,7 +187,7 @@ absl::Status WriteRequests(const CompatSimulation& simulation, const std::string
 }  // namespace
 
 absl::Status RunSimulate(const Config& config) {
-  if (config.compat().empty()) return absl::InvalidArgumentError("--compat is required");
+  if (config.compat().empty()) return RunClusterSimulation(config);
   ASSIGN_OR_RETURN(const CompatSimulation simulation, SimulateCompat(config));
   if (!config.records().empty()) {
     RETURN_IF_ERROR(WriteRequests(simulation, config.records()));

@@ -128,3 +128,18 @@ def test_quantize_names_files_that_cannot_be(model_file, tmp_path, source, outpu
     assert result.returncode != 0
     assert reason in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_profile_adds_each_shape_to_its_file(tmp_path):
+    path = tmp_path / "profile.json"
+    grid = ["--chunk-tokens=1,16,48", "--stored-tokens=0,64", "--decode-batches=1,2,4", "--decode-contexts=16,64",
+            "--repetitions=2", "--threads=1", "--output", str(path)]
+    report = json.loads(run_tandem("profile", "--model", MODEL, *grid, "--json", timeout_s=240).stdout)
+    assert report["tp"] == 1 and len(report["points"]) == 6 + 6 + 4
+    assert all(point["times_ms"] and point["model_ms"] > 0 for point in report["points"])
+    assert report["errors"]["all"]["points"] == len(report["points"])
+    table = run_tandem("profile", "--model", MODEL, *grid, timeout_s=240).stdout
+    assert "prefill" in table and "error" in table
+    profile = json.loads(path.read_text())
+    assert [instance["tp"] for instance in profile["instances"]] == [1]
+    assert profile["instances"][0]["latency"]["decode"]["base_ms"] >= 0

@@ -1,0 +1,41 @@
+// The file that `tandem profile` writes and the simulator reads: what one instance of a model costs
+// on one device, for each way of dividing it into ranks.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "scheduler/latency_model.h"
+
+namespace tandem {
+
+struct InstanceProfile {
+  std::string model;
+  std::string device;
+  int tp = 1;
+  int pp = 1;
+  LatencyCoefficients latency;  // of a whole step, through all stages
+  double mean_error = 0;        // of the fit: mean of |foreseen / measured - 1|
+  double max_error = 0;
+  int block_size = 16;             // tokens
+  int64_t num_kv_tokens = 0;       // capacity of its pool; 0: not known
+  int64_t kv_bytes_per_token = 0;  // of all layers; 0: not known
+  int max_num_batched_tokens = 512;
+};
+
+// {"tandem_profile":1,"instances":[{"model":"","device":"","tp":1,"pp":1,"latency":{..},..}]}.
+nlohmann::ordered_json ProfileJson(const std::vector<InstanceProfile>& instances);
+
+// What ProfileJson makes; keys that are not known are passed over. INVALID_ARGUMENT names what is
+// missing or makes no sense.
+absl::StatusOr<std::vector<InstanceProfile>> ParseProfile(absl::string_view text);
+
+// The instance of `tp` x `pp` ranks. NOT_FOUND names those that there are.
+absl::StatusOr<InstanceProfile> FindProfile(const std::vector<InstanceProfile>& instances, int tp,
+                                            int pp);
+
+}  // namespace tandem

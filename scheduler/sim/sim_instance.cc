@@ -1,0 +1,146 @@
+#include "scheduler/sim/sim_instance.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/core/status_macros.h"
+
+namespace tandem {
+namespace {
+
+uint64_t Mix(uint64_t hash, uint64_t value) {
+  hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
+  return hash ^ (hash >> 29);
+}
+
+int64_t BlocksInUse(const SchedulerStats& stats) {
+  return stats.num_blocks - stats.blocks[static_cast<int>(BlockState::kFree)] -
+         stats.blocks[static_cast<int>(BlockState::kCached)];
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SimInstance>> SimInstance::Create(const SimInstanceOptions& options,
+                                                                 EventQueue* queue,
+                                                                 SimInstanceHooks hooks) {
+  auto instance = std::unique_ptr<SimInstance>(new SimInstance(options, queue, std::move(hooks)));
+  ASSIGN_OR_RETURN(instance->scheduler_, InstanceScheduler::Create(options.scheduler));
+  return instance;
+}
+
+SimInstance::SimInstance(const SimInstanceOptions& options, EventQueue* queue,
+                         SimInstanceHooks hooks)
+    : options_(options),
+      queue_(*queue),
+      hooks_(std::move(hooks)),
+      stage_free_(options.scheduler.depth, queue->now()) {}
+
+void SimInstance::Do(const std::function<void(InstanceScheduler&)>& call) {
+  call(*scheduler_);
+  PassEvents(scheduler_->TakeEvents());
+  PlanStep();
+}
+
+void SimInstance::PlanStep() {
+  if (std::exchange(step_planned_, true)) return;
+  queue_.At(queue_.now(), [this] { Step(); });
+}
+
+void SimInstance::Step() {
+  step_planned_ = false;
+  if (!alive()) return;
+  const absl::Time now = queue_.now();
+  if (stage_free_[0] > now) return;  // planned again when it is free
+  auto batch = std::make_shared<Batch>(scheduler_->Schedule(now));
+  PassEvents(scheduler_->TakeEvents());
+  PlanTick();
+  if (batch->empty()) return;
+  const absl::Time end = PassStages(options_.latency.StepTime(ShapeOf(*batch)));
+  AddToDigest(*batch);
+  totals_.busy += stage_free_[0] - now;
+  hooks_.on_step_begin(*batch, end);
+  queue_.At(end, [this, epoch = epoch_, batch] { EndStep(epoch, batch); });
+  if (stage_free_.size() > 1) {
+    queue_.At(stage_free_[0], [this] { PlanStep(); });
+  }
+}
+
+absl::Time SimInstance::PassStages(absl::Duration step_time) {
+  const absl::Duration part = step_time / static_cast<int64_t>(stage_free_.size());
+  absl::Time time = queue_.now();
+  for (absl::Time& free : stage_free_) {
+    time = std::max(time, free) + part;
+    free = time;
+  }
+  return time;
+}
+
+void SimInstance::EndStep(uint64_t epoch, const std::shared_ptr<Batch>& batch) {
+  if (!alive() || epoch != epoch_) return;
+  output_.rows.resize(batch->rows.size());
+  for (size_t i = 0; i < batch->rows.size(); ++i) {
+    const BatchRow& row = batch->rows[i];
+    RowOutput& out = output_.rows[i];
+    out.request = row.request;
+    out.tokens.resize(row.sample ? 1 : 0);
+    if (row.sample) out.tokens[0].token = hooks_.draw_token(row);
+  }
+  ++totals_.steps;
+  totals_.max_blocks_in_use = std::max(totals_.max_blocks_in_use, BlocksInUse(Stats()));
+  hooks_.on_step_end(*batch);
+  PassEvents(scheduler_->Commit(*batch, output_, queue_.now()));
+  PlanStep();
+}
+
+void SimInstance::PassEvents(const std::vector<Event>& events) {
+  for (const Event& event : events) hooks_.on_event(event);
+}
+
+void SimInstance::PlanTick() {
+  const absl::Time next = scheduler_->NextTick();
+  if (next >= next_tick_ || next == absl::InfiniteFuture()) return;
+  next_tick_ = next;
+  queue_.At(next, [this, next] {
+    if (next_tick_ == next) next_tick_ = absl::InfiniteFuture();
+    if (!alive()) return;
+    Do([this](InstanceScheduler& scheduler) { scheduler.Tick(queue_.now()); });
+    PlanTick();
+  });
+}
+
+void SimInstance::Die() {
+  totals_ = Totals();
+  ++totals_.num_deaths;
+  scheduler_ = nullptr;
+}
+
+void SimInstance::Restart() {
+  // The options were good before.
+  scheduler_ = std::move(InstanceScheduler::Create(options_.scheduler)).value();
+  ++epoch_;
+  std::fill(stage_free_.begin(), stage_free_.end(), queue_.now());
+}
+
+SimInstanceTotals SimInstance::Totals() const {
+  SimInstanceTotals totals = totals_;
+  if (!alive()) return totals;
+  const SchedulerStats stats = Stats();
+  totals.preemptions += stats.preemptions;
+  totals.recomputes += stats.recomputes;
+  totals.prefix_queried_tokens += stats.prefix_queried_tokens;
+  totals.prefix_hit_tokens += stats.prefix_hit_tokens;
+  totals.ledger_breaches += stats.ledger_breaches;
+  return totals;
+}
+
+void SimInstance::AddToDigest(const Batch& batch) {
+  digest_ = Mix(digest_, absl::ToUnixNanos(queue_.now()));
+  digest_ = Mix(digest_, batch.step);
+  for (const BatchRow& row : batch.rows) {
+    digest_ = Mix(digest_, row.request.value());
+    digest_ = Mix(digest_, (uint64_t(row.begin) << 32) ^ uint64_t(row.num_tokens));
+    digest_ = Mix(digest_, row.block_table.empty() ? 0 : row.block_table.back());
+  }
+}
+
+}  // namespace tandem
