@@ -186,7 +186,7 @@ TEST(HandoffTest, APromptDoesNotOvertakeAnOlderReceiveThatWaitsForBlocks) {
 }
 
 TEST(HandoffTest, DecodesTheSameTokensAsOneInstance) {
-  FakeInstance p(HandoffOptions()), d(SmallOptions());
+  FakeInstance p(HandoffOptions()), d(HandoffOptions());
   const Request request = MakeRequest(1, 30, 12);
   ASSERT_TRUE(d.scheduler->Expect(request, kStart).ok());
   ASSERT_TRUE(p.scheduler->Add(HandOff(1, 30, 12), kStart).ok());
