@@ -13,7 +13,7 @@
 
 namespace tandem {
 
-// From --profile and --kv-capacity; it has --model. INVALID_ARGUMENT or NOT_FOUND names the option
+// From --profile and --kv-capacity, for --model. INVALID_ARGUMENT or NOT_FOUND names the option
 // or file.
 absl::StatusOr<DistServeProfile> LoadCompatProfile(const Config& config);
 

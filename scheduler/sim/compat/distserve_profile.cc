@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -107,12 +108,6 @@ absl::StatusOr<PhaseModel> DistServeProfile::Find(const std::string& model, int 
         absl::StrCat("no KV capacity of ", model, " at TP ", tp, ", PP ", pp));
   }
   return PhaseModel{by_tp->second.at(tp), pp, capacity->second};
-}
-
-std::vector<std::string> DistServeProfile::ModelNames() const {
-  std::vector<std::string> names;
-  for (const auto& [name, fits] : fits_) names.push_back(name);
-  return names;
 }
 
 }  // namespace tandem

@@ -9,7 +9,6 @@
 #include <map>
 #include <string>
 #include <tuple>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -44,10 +43,6 @@ class DistServeProfile {
   // A phase of `model` at `tp` and `pp`. FAILED_PRECONDITION where DistServe cannot run it: no step
   // times for the TP, or no capacity for the pair.
   absl::StatusOr<PhaseModel> Find(const std::string& model, int tp, int pp) const;
-
-  // Whether it has step times of `model` at any TP.
-  bool HasModel(const std::string& model) const { return fits_.contains(model); }
-  std::vector<std::string> ModelNames() const;
 
  private:
   std::map<std::string, std::map<int, StepFits>> fits_;
