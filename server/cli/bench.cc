@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <fstream>
-#include <functional>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -20,36 +19,16 @@
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
 #include "server/bench/comparison.h"
-#include "server/bench/html_report.h"
 #include "server/bench/load_test.h"
 #include "server/bench/report_table.h"
 #include "server/bench/result_json.h"
 #include "server/cli/bench_options.h"
 #include "server/cli/commands.h"
+#include "server/cli/series_output.h"
 #include "server/cli/signals.h"
 
 namespace tandem {
 namespace {
-
-absl::Status WriteFile(const std::string& path, const std::function<void(std::ostream&)>& write) {
-  if (path.empty()) return absl::OkStatus();
-  std::ofstream file(path);
-  write(file);
-  file.close();
-  if (!file) return absl::UnknownError(absl::StrCat("cannot write ", path));
-  return absl::OkStatus();
-}
-
-// An hour's measurement must not be lost to a folder that is not there.
-absl::Status CheckWritable(const Config& config) {
-  for (const std::string& path : {config.result(), config.records(), config.html()}) {
-    if (path.empty()) continue;
-    if (!std::ofstream(path, std::ios::app)) {
-      return absl::InvalidArgumentError(absl::StrCat("cannot write ", path));
-    }
-  }
-  return absl::OkStatus();
-}
 
 // One line that changes, where stderr is a terminal; a line of each run where it is none too.
 class LiveDisplay {
@@ -110,29 +89,6 @@ absl::Status Compare(const Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status WriteResults(const Config& config, const RunSeries& series,
-                          const ResultJsonOptions& options) {
-  RETURN_IF_ERROR(WriteFile(config.result(), [&](std::ostream& out) {
-    out << ResultJson(series, options).dump(1) << "\n";
-  }));
-  RETURN_IF_ERROR(WriteFile(config.records(), [&](std::ostream& out) {
-    for (const RunResult& run : series.runs) {
-      for (const RequestRecord& record : run.records) {
-        out << RecordJson(record, run.rate, series.targets)
-                   .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)
-            << "\n";
-      }
-    }
-  }));
-  RETURN_IF_ERROR(WriteFile(config.html(), [&](std::ostream& out) { out << HtmlReport(series); }));
-  if (config.json()) {
-    std::cout << ResultJson(series, options).dump(1) << std::endl;
-  } else {
-    std::cout << ReportTable(series) << std::flush;
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status RunBench(const Config& config) {
@@ -156,7 +112,13 @@ absl::Status RunBench(const Config& config) {
           },
       .on_run = [&display](const RunResult& run) { display.ShowRun(run); }};
   RETURN_IF_ERROR(RunLoadTest(setup.options, observer, setup.series));
-  return WriteResults(config, setup.series, json_options);
+  RETURN_IF_ERROR(WriteSeries(config, setup.series));
+  if (config.json()) {
+    std::cout << ResultJson(setup.series, json_options).dump(1) << std::endl;
+  } else {
+    std::cout << ReportTable(setup.series) << std::flush;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace tandem

@@ -10,7 +10,8 @@ def chat(server, *arguments: str):
 
 
 def test_prompt_is_answered_with_figures(server):
-    result = chat(server, "--prompt", "What is the capital of France?")
+    # Nobody has begun like this: what a decode worker knows already, it may go on with alone.
+    result = chat(server, "--system", "Geography is your subject.", "--prompt", "What is the capital of France?")
     assert result.returncode == 0, result.stderr
     *answer, figures = result.stdout.strip().splitlines()
     assert "Paris" in " ".join(answer)

@@ -13,6 +13,7 @@ COMPAT = ["--compat", "simdistserve", "--model", "facebook/opt-13b", "--profile"
           GOLDEN / "profiler-a100-80g.distserve.json", "--kv-capacity", GOLDEN / "max_num_tokens.csv"]
 SHAREGPT = ["--lengths", GOLDEN / "pairs1600.txt"]
 TARGETS = ["--goodput", "ttft:250,tpot:100"]
+CLUSTER = ["--profile", GOLDEN / "opt13b_tandem_profile.json", "--placement", "2,1,1,1"]
 
 
 def tandem(command: str, *arguments):
@@ -32,6 +33,27 @@ def test_simulate_prints_a_row_for_each_rate(tmp_path):
     assert second["attainment"] == 0.9
     rows = list(csv.DictReader(records.open()))
     assert len(rows) == 600 and rows[1]["prompt_len"] == "829"
+
+
+def test_simulate_runs_the_production_schedulers_the_same_way_each_time(tmp_path):
+    arguments = [*CLUSTER, *SHAREGPT, "--goodput", "ttft:250", "tpot:100", "--rates", "2,6", "--requests", "200"]
+    result, page = tmp_path / "result.json", tmp_path / "report.html"
+    first = tandem("simulate", *arguments, "--json", "--result", result, "--html", page)
+    assert first.returncode == 0, first.stderr
+    report = json.loads(first.stdout)
+    assert [run["completed"] for run in report["runs"]] == [200, 200]
+    assert report["runs"][0]["attainment"] > report["runs"][1]["attainment"]
+    again = json.loads(tandem("simulate", *arguments, "--json").stdout)
+    digests = [run["digest"] for run in report["simulation"]]
+    assert digests == [run["digest"] for run in again["simulation"]] and len(set(digests)) == 2
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    assert "attainment" in tandem("bench", "compare", result, result).stdout
+
+
+def test_simulate_finds_the_highest_rate(tmp_path):
+    report = json.loads(tandem("simulate", *CLUSTER, *SHAREGPT, *TARGETS, "--search", "--requests", "300", "--json").stdout)
+    search = report["search"]
+    assert 0 < search["holding_rate"] < search["failing_rate"] <= 1.06 * search["holding_rate"]
 
 
 def test_simulate_takes_a_trace(tmp_path):
@@ -88,7 +110,10 @@ def test_plan_knows_the_theory():
     ("simulate", [*COMPAT, *SHAREGPT, *TARGETS, "--rates", "1", "--placement", "2,1,1,1", "--requests", "1601"], "1600"),
     ("simulate", [*COMPAT, "--synthetic-lengths", "60000,1,1,1", *TARGETS, "--rates", "1", "--placement", "2,1,1,1"],
      "request 0: its context grows to 60001"),
-    ("simulate", ["--model", "x"], "--compat"),
+    ("simulate", ["--rates", "1"], "--profile"),
+    ("simulate", [*CLUSTER, *SHAREGPT, "--search"], "--goodput"),
+    ("simulate", [*CLUSTER, *SHAREGPT, "--goodput", "ttft:fast"], "ttft:fast"),
+    ("simulate", [*COMPAT, *SHAREGPT, *TARGETS, "--placement", "2,1,1,1", "--search"], "--search"),
     ("plan", [*COMPAT, *SHAREGPT, "--goodput", "ttft:250"], "--goodput"),
     ("plan", [*COMPAT[:3], "facebook/opt-1b", *COMPAT[4:], *SHAREGPT, *TARGETS], "facebook/opt-1b"),
     ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--phases", "independent"], "--affinity high"),

@@ -1,0 +1,177 @@
+#include "server/cli/cluster_options.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "engine/core/status_macros.h"
+#include "scheduler/sim/profile.h"
+#include "scheduler/sim/random.h"
+#include "scheduler/sim/trace_reader.h"
+#include "server/cli/compat_options.h"
+#include "server/cli/process_options.h"
+
+namespace tandem {
+namespace {
+
+constexpr uint64_t kFailureStream = 21;
+
+// Number and shape of instances: --prefill, --decode, --mixed and --placement.
+struct Cluster {
+  int num_prefill = 0, num_decode = 0, num_mixed = 0;
+  int prefill_tp = 1, prefill_pp = 1, decode_tp = 1, decode_pp = 1;
+};
+
+absl::StatusOr<Cluster> ParseCluster(const Config& config) {
+  Cluster cluster;
+  const bool all_mixed = config.mixed() > 0;
+  const auto count = [all_mixed](int64_t given) {
+    return static_cast<int>(given >= 0 ? given : all_mixed ? 0 : 1);
+  };
+  cluster.num_prefill = count(config.prefill());
+  cluster.num_decode = count(config.decode());
+  cluster.num_mixed = static_cast<int>(config.mixed());
+  if (config.placement().empty()) return cluster;
+  std::vector<int> numbers;
+  for (absl::string_view part : absl::StrSplit(config.placement(), ',')) {
+    if (!absl::SimpleAtoi(part, &numbers.emplace_back()) || numbers.back() < 1) numbers.clear();
+  }
+  if (numbers.size() == 2) numbers = {numbers[0], numbers[1], numbers[0], numbers[1]};
+  if (numbers.size() != 4) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "option --placement: expected TP,PP or TP,PP,TP,PP, got \"", config.placement(), "\""));
+  }
+  cluster.prefill_tp = numbers[0];
+  cluster.prefill_pp = numbers[1];
+  cluster.decode_tp = numbers[2];
+  cluster.decode_pp = numbers[3];
+  return cluster;
+}
+
+absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRole role,
+                                                const InstanceProfile& profile) {
+  SimInstanceOptions instance;
+  instance.role = role;
+  ASSIGN_OR_RETURN(instance.latency, LatencyModel::Create(profile.latency));
+  instance.kv_bytes_per_token = static_cast<double>(profile.kv_bytes_per_token);
+  instance.num_devices = profile.tp * profile.pp;
+  const int64_t kv_tokens = config.kv_tokens() > 0 ? config.kv_tokens() : profile.num_kv_tokens;
+  if (kv_tokens < profile.block_size) {
+    return absl::InvalidArgumentError("the profile knows no KV capacity: give --kv-tokens");
+  }
+  InstanceOptions& scheduler = instance.scheduler;
+  scheduler.block_size = profile.block_size;
+  scheduler.num_blocks = static_cast<int>(
+      std::min<int64_t>(kv_tokens / profile.block_size, std::numeric_limits<int>::max()));
+  scheduler.max_model_len = static_cast<int>(std::min<int64_t>(kv_tokens, 1 << 24));
+  scheduler.max_num_seqs = static_cast<int>(config.max_num_seqs());
+  scheduler.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens());
+  if (config.prefill_batch_tokens() > 0) {
+    scheduler.prefill_batch_tokens = static_cast<int>(config.prefill_batch_tokens());
+  }
+  scheduler.max_queued_requests = static_cast<int>(config.max_queued_requests());
+  scheduler.prefix_caching = config.prefix_caching();
+  scheduler.depth = profile.pp;
+  return instance;
+}
+
+}  // namespace
+
+absl::StatusOr<SimulationOptions> MakeSimulationOptions(const Config& config) {
+  if (config.profile().empty()) return absl::InvalidArgumentError("--profile is required");
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(config.profile()));
+  ASSIGN_OR_RETURN(const std::vector<InstanceProfile> profiles, ParseProfile(text));
+  ASSIGN_OR_RETURN(const Cluster cluster, ParseCluster(config));
+  SimulationOptions options;
+  const auto add = [&](int count, InstanceRole role, int tp, int pp) -> absl::Status {
+    if (count == 0) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const InstanceProfile profile, FindProfile(profiles, tp, pp));
+    ASSIGN_OR_RETURN(const SimInstanceOptions instance, MakeInstance(config, role, profile));
+    options.instances.insert(options.instances.end(), count, instance);
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(
+      add(cluster.num_prefill, InstanceRole::kPrefill, cluster.prefill_tp, cluster.prefill_pp));
+  RETURN_IF_ERROR(
+      add(cluster.num_decode, InstanceRole::kDecode, cluster.decode_tp, cluster.decode_pp));
+  RETURN_IF_ERROR(
+      add(cluster.num_mixed, InstanceRole::kMixed, cluster.decode_tp, cluster.decode_pp));
+  options.seed = static_cast<uint64_t>(config.seed());
+  options.network_delay = absl::Seconds(config.network_delay());
+  if (config.link_bandwidth() > 0) {
+    options.link_bytes_per_second = static_cast<double>(config.link_bandwidth());
+  }
+  options.layerwise = config.layerwise();
+  options.cancel_share = config.cancel_share();
+  return options;
+}
+
+void DrawFailures(const Config& config, absl::Duration length, SimulationOptions* options) {
+  if (config.time_between_failures() <= 0) return;
+  for (size_t i = 0; i < options->instances.size(); ++i) {
+    Random random(MixSeed(options->seed, i), kFailureStream);
+    absl::Duration time;
+    while (true) {
+      time += absl::Seconds(config.time_between_failures() * random.Exponential());
+      if (time > length) break;
+      options->failures.push_back({.time = time,
+                                   .instance = static_cast<int>(i),
+                                   .down = absl::Seconds(config.restart_time())});
+      time += absl::Seconds(config.restart_time());
+    }
+  }
+}
+
+absl::StatusOr<Workload> ReadSimulatedWorkload(const Config& config) {
+  const int num_requests = NumCompatRequests(config);
+  Workload workload;
+  if (!config.trace().empty()) {
+    ASSIGN_OR_RETURN(const std::string content, ReadFile(config.trace()));
+    TraceOptions options;
+    options.seed = static_cast<uint64_t>(config.seed());
+    options.max_requests = static_cast<int>(config.requests());
+    return ReadTrace(content, options);
+  }
+  if (!config.lengths().empty() || !config.synthetic_lengths().empty()) {
+    ASSIGN_OR_RETURN(const std::vector<RequestLengths> lengths, LoadFirstCompatLengths(config));
+    for (const RequestLengths& length : lengths) {
+      workload.requests.push_back(
+          {.prompt_tokens = length.prompt_len, .output_tokens = std::max(1, length.output_len)});
+    }
+    return workload;
+  }
+  ASSIGN_OR_RETURN(const LengthDistribution prompt,
+                   LengthDistribution::Parse(config.prompt_tokens()));
+  ASSIGN_OR_RETURN(const LengthDistribution output,
+                   LengthDistribution::Parse(config.output_tokens()));
+  return DrawWorkload({.num_requests = num_requests, .prompt = prompt, .output = output},
+                      static_cast<uint64_t>(config.seed()));
+}
+
+absl::StatusOr<std::vector<double>> ReadSimulatedRates(const Config& config,
+                                                       const Workload& workload) {
+  if (!config.rates().empty()) return ParseRates(config.rates());
+  if (workload.has_arrivals) return std::vector<double>{workload.Rate()};
+  return std::vector<double>{1};
+}
+
+Workload AtRate(const Config& config, Workload workload, double rate) {
+  const bool by_trace = config.arrivals() == "trace" || config.arrivals() == "auto";
+  if (workload.has_arrivals && by_trace) {
+    if (!config.rates().empty()) ScaleArrivals(workload, rate);
+    return workload;
+  }
+  const double burstiness = config.arrivals() == "constant"
+                                ? std::numeric_limits<double>::infinity()
+                            : config.arrivals() == "gamma" ? config.burstiness()
+                                                           : 1.0;
+  SetArrivals(workload, {.rate = rate, .burstiness = burstiness},
+              static_cast<uint64_t>(config.seed()));
+  return workload;
+}
+
+}  // namespace tandem
