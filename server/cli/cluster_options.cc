@@ -9,7 +9,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "engine/core/status_macros.h"
-#include "scheduler/sim/profile.h"
 #include "scheduler/sim/random.h"
 #include "scheduler/sim/trace_reader.h"
 #include "server/cli/compat_options.h"
@@ -20,40 +19,22 @@ namespace {
 
 constexpr uint64_t kFailureStream = 21;
 
-// Number and shape of instances: --prefill, --decode, --mixed and --placement.
-struct Cluster {
-  int num_prefill = 0, num_decode = 0, num_mixed = 0;
-  int prefill_tp = 1, prefill_pp = 1, decode_tp = 1, decode_pp = 1;
-};
-
-absl::StatusOr<Cluster> ParseCluster(const Config& config) {
-  Cluster cluster;
-  const bool all_mixed = config.mixed() > 0;
-  const auto count = [all_mixed](int64_t given) {
-    return static_cast<int>(given >= 0 ? given : all_mixed ? 0 : 1);
-  };
-  cluster.num_prefill = count(config.prefill());
-  cluster.num_decode = count(config.decode());
-  cluster.num_mixed = static_cast<int>(config.mixed());
-  if (config.placement().empty()) return cluster;
-  std::vector<int> numbers;
-  for (absl::string_view part : absl::StrSplit(config.placement(), ',')) {
-    if (!absl::SimpleAtoi(part, &numbers.emplace_back()) || numbers.back() < 1) numbers.clear();
-  }
-  if (numbers.size() == 2) numbers = {numbers[0], numbers[1], numbers[0], numbers[1]};
-  if (numbers.size() != 4) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "option --placement: expected TP,PP or TP,PP,TP,PP, got \"", config.placement(), "\""));
-  }
-  cluster.prefill_tp = numbers[0];
-  cluster.prefill_pp = numbers[1];
-  cluster.decode_tp = numbers[2];
-  cluster.decode_pp = numbers[3];
-  return cluster;
+// FAILED_PRECONDITION: a phase that the role has was not measured.
+absl::Status CheckMeasured(InstanceRole role, const InstanceProfile& profile) {
+  const LatencyCoefficients& latency = profile.latency;
+  const bool has_prefill = latency.prefill.base_ms + latency.prefill.token_ms > 0;
+  const bool has_decode = latency.decode.base_ms + latency.decode.row_ms > 0;
+  const char* lacking = role != InstanceRole::kDecode && !has_prefill   ? "prefill"
+                        : role != InstanceRole::kPrefill && !has_decode ? "decode"
+                                                                        : nullptr;
+  if (lacking == nullptr) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat("the profile has no ", lacking, " times of TP ",
+                                                    profile.tp, ", PP ", profile.pp));
 }
 
 absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRole role,
                                                 const InstanceProfile& profile) {
+  RETURN_IF_ERROR(CheckMeasured(role, profile));
   SimInstanceOptions instance;
   instance.role = role;
   ASSIGN_OR_RETURN(instance.latency, LatencyModel::Create(profile.latency));
@@ -81,25 +62,50 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
 
 }  // namespace
 
-absl::StatusOr<SimulationOptions> MakeSimulationOptions(const Config& config) {
+absl::StatusOr<std::vector<InstanceProfile>> ReadProfiles(const Config& config) {
   if (config.profile().empty()) return absl::InvalidArgumentError("--profile is required");
   ASSIGN_OR_RETURN(const std::string text, ReadFile(config.profile()));
-  ASSIGN_OR_RETURN(const std::vector<InstanceProfile> profiles, ParseProfile(text));
-  ASSIGN_OR_RETURN(const Cluster cluster, ParseCluster(config));
+  return ParseProfile(text);
+}
+
+absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {
+  const bool all_mixed = config.mixed() > 0;
+  const auto count = [all_mixed](int64_t given) {
+    return static_cast<int>(given >= 0 ? given : all_mixed ? 0 : 1);
+  };
+  ClusterPlacement cluster;
+  cluster.num_prefill = count(config.prefill());
+  cluster.num_decode = count(config.decode());
+  cluster.num_mixed = static_cast<int>(config.mixed());
+  if (config.placement().empty()) return cluster;
+  std::vector<int> numbers;
+  for (absl::string_view part : absl::StrSplit(config.placement(), ',')) {
+    if (!absl::SimpleAtoi(part, &numbers.emplace_back()) || numbers.back() < 1) numbers.clear();
+  }
+  if (numbers.size() == 2) numbers = {numbers[0], numbers[1], numbers[0], numbers[1]};
+  if (numbers.size() != 4) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "option --placement: expected TP,PP or TP,PP,TP,PP, got \"", config.placement(), "\""));
+  }
+  cluster.prefill = {.tp = numbers[0], .pp = numbers[1]};
+  cluster.decode = cluster.mixed = {.tp = numbers[2], .pp = numbers[3]};
+  return cluster;
+}
+
+absl::StatusOr<SimulationOptions> MakeSimulationOptions(
+    const Config& config, const std::vector<InstanceProfile>& profiles,
+    const ClusterPlacement& cluster) {
   SimulationOptions options;
-  const auto add = [&](int count, InstanceRole role, int tp, int pp) -> absl::Status {
+  const auto add = [&](int count, InstanceRole role, const InstanceRanks& shape) -> absl::Status {
     if (count == 0) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const InstanceProfile profile, FindProfile(profiles, tp, pp));
+    ASSIGN_OR_RETURN(const InstanceProfile profile, FindProfile(profiles, shape.tp, shape.pp));
     ASSIGN_OR_RETURN(const SimInstanceOptions instance, MakeInstance(config, role, profile));
     options.instances.insert(options.instances.end(), count, instance);
     return absl::OkStatus();
   };
-  RETURN_IF_ERROR(
-      add(cluster.num_prefill, InstanceRole::kPrefill, cluster.prefill_tp, cluster.prefill_pp));
-  RETURN_IF_ERROR(
-      add(cluster.num_decode, InstanceRole::kDecode, cluster.decode_tp, cluster.decode_pp));
-  RETURN_IF_ERROR(
-      add(cluster.num_mixed, InstanceRole::kMixed, cluster.decode_tp, cluster.decode_pp));
+  RETURN_IF_ERROR(add(cluster.num_prefill, InstanceRole::kPrefill, cluster.prefill));
+  RETURN_IF_ERROR(add(cluster.num_decode, InstanceRole::kDecode, cluster.decode));
+  RETURN_IF_ERROR(add(cluster.num_mixed, InstanceRole::kMixed, cluster.mixed));
   options.seed = static_cast<uint64_t>(config.seed());
   options.network_delay = absl::Seconds(config.network_delay());
   if (config.link_bandwidth() > 0) {

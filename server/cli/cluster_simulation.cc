@@ -40,7 +40,9 @@ class ClusterSimulation {
  public:
   static absl::StatusOr<ClusterSimulation> Create(const Config& config) {
     ClusterSimulation simulation(config);
-    ASSIGN_OR_RETURN(simulation.options_, MakeSimulationOptions(config));
+    ASSIGN_OR_RETURN(const std::vector<InstanceProfile> profiles, ReadProfiles(config));
+    ASSIGN_OR_RETURN(const ClusterPlacement cluster, ParseCluster(config));
+    ASSIGN_OR_RETURN(simulation.options_, MakeSimulationOptions(config, profiles, cluster));
     ASSIGN_OR_RETURN(simulation.workload_, ReadSimulatedWorkload(config));
     RunSeries& series = simulation.series_;
     ASSIGN_OR_RETURN(series.targets,
@@ -48,7 +50,7 @@ class ClusterSimulation {
     series.tool = absl::StrCat("tandem simulate ", TandemVersion());
     series.label = config.label();
     series.backend = "simulation";
-    series.server = absl::StrCat(simulation.options_.instances.size(), " instances");
+    series.server = cluster.ToString();
     series.model = config.profile();
     series.workload = !config.trace().empty()     ? config.trace()
                       : !config.lengths().empty() ? config.lengths()

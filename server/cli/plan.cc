@@ -16,6 +16,7 @@
 #include "scheduler/planner/simdistserve_scorer.h"
 #include "server/cli/commands.h"
 #include "server/cli/compat_options.h"
+#include "server/cli/plan_cluster.h"
 #include "server/cli/plan_report.h"
 #include "server/cli/plan_theory.h"
 #include "server/cli/progress_bar.h"
@@ -140,9 +141,7 @@ absl::Status PlanCompat(const Config& config) {
 
 absl::Status RunPlan(const Config& config) {
   if (config.theory()) return RunTheory(config);
-  if (config.compat().empty())
-    return absl::InvalidArgumentError("--compat or --theory is required");
-  return PlanCompat(config);
+  return config.compat().empty() ? RunClusterPlan(config) : PlanCompat(config);
 }
 
 }  // namespace tandem

@@ -56,6 +56,26 @@ def test_simulate_finds_the_highest_rate(tmp_path):
     assert 0 < search["holding_rate"] < search["failing_rate"] <= 1.06 * search["holding_rate"]
 
 
+def test_plan_ranks_tandems_own_placements_with_colocated_ones_among_them(tmp_path):
+    latency = {"prefill": {"base_ms": 5, "token_ms": 1, "square_ms": 0}, "decode": {"base_ms": 8, "context_ms": 0.001, "row_ms": 0.2}}
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"tandem_profile": 1, "instances": [
+        {"model": "m", "device": "d", "tp": tp, "pp": 1, "latency": {**latency, **missing}, "num_kv_tokens": 32768, "kv_bytes_per_token": 20000}
+        for tp, missing in ((1, {}), (2, {"decode": {"base_ms": 0, "context_ms": 0, "row_ms": 0}}))]}))
+    arguments = ["--profile", profile, "--prompt-tokens", "200", "--output-tokens", "40", "--gpus-per-node", "2",
+                 "--goodput", "ttft:1000", "tpot:12", "--requests", "200", "--seeds", "2"]
+    report = json.loads(tandem("plan", *arguments, "--json").stdout)
+    names = [placement["placement"] for placement in report["placements"]]
+    assert names == ["1 prefill + 1 decode", "2 mixed"], "a tight TPOT wants them apart"
+    assert report["cannot_run"] == ["1 mixed (TP 2): the profile has no decode times of TP 2, PP 1"]
+    assert report["winner"] == names[0] and report["start"] == "tandem serve --model MODEL --prefill 1 --decode 1"
+    table = tandem("plan", *arguments)
+    assert table.returncode == 0 and "winner    " + names[0] in table.stdout
+    assert "keep prefill and decode apart" in table.stdout
+    nothing = tandem("plan", *arguments[:-7], "--goodput", "ttft:1", "tpot:1", "--requests", "100")
+    assert "winner    none" in nothing.stdout
+
+
 def test_simulate_takes_a_trace(tmp_path):
     trace = tmp_path / "trace.json"
     trace.write_text(json.dumps([{"start_time": 5 + at / 1000, "prompt_len": prompt, "output_len": output}
@@ -114,6 +134,7 @@ def test_plan_knows_the_theory():
     ("simulate", [*CLUSTER, *SHAREGPT, "--search"], "--goodput"),
     ("simulate", [*CLUSTER, *SHAREGPT, "--goodput", "ttft:fast"], "ttft:fast"),
     ("simulate", [*COMPAT, *SHAREGPT, *TARGETS, "--placement", "2,1,1,1", "--search"], "--search"),
+    ("plan", [*CLUSTER[:2], *SHAREGPT, "--gpus-per-node", "2"], "--goodput"),
     ("plan", [*COMPAT, *SHAREGPT, "--goodput", "ttft:250"], "--goodput"),
     ("plan", [*COMPAT[:3], "facebook/opt-1b", *COMPAT[4:], *SHAREGPT, *TARGETS], "facebook/opt-1b"),
     ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--phases", "independent"], "--affinity high"),
