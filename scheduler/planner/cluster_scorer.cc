@@ -26,15 +26,20 @@ absl::StatusOr<std::vector<RequestRecord>> Simulate(SimulationOptions cluster,
 // Adds to `score` why `records` are not good.
 void CountMisses(const std::vector<RequestRecord>& records, const SloTargets& targets,
                  ClusterScore* score) {
-  const double part = 1.0 / static_cast<double>(std::max<size_t>(1, records.size()));
+  if (records.empty()) return;
+  int num_late = 0, num_slow = 0, num_unserved = 0;
   for (const RequestRecord& record : records) {
     if (record.outcome != RequestRecord::Outcome::kServed) {
-      score->unserved += part;
+      ++num_unserved;
       continue;
     }
-    if (targets.ttft && record.ttft > *targets.ttft) score->ttft_missed += part;
-    if (targets.tpot && record.Tpot() > *targets.tpot) score->tpot_missed += part;
+    num_late += targets.ttft && record.ttft > *targets.ttft;
+    num_slow += targets.tpot && record.Tpot() > *targets.tpot;
   }
+  const auto num_requests = static_cast<double>(records.size());
+  score->ttft_missed += num_late / num_requests;
+  score->tpot_missed += num_slow / num_requests;
+  score->unserved += num_unserved / num_requests;
 }
 
 }  // namespace
