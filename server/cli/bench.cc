@@ -3,9 +3,7 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,6 +22,7 @@
 #include "server/bench/result_json.h"
 #include "server/cli/bench_options.h"
 #include "server/cli/commands.h"
+#include "server/cli/process_options.h"
 #include "server/cli/series_output.h"
 #include "server/cli/signals.h"
 
@@ -67,12 +66,6 @@ void RaiseDescriptorLimit() {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 absl::Status Compare(const Config& config) {

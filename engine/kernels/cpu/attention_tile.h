@@ -6,6 +6,7 @@
 
 #include "engine/kernels/cpu/kernel_table.h"
 #include "engine/kernels/cpu/weight_blocks.h"
+#include "engine/kernels/cpu/with_rows.h"
 
 namespace tandem {
 
@@ -142,15 +143,6 @@ void ValueTile(const ValueTileArgs& args, int64_t column) {
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) V::Store(out + r * args.sums_stride + v * 16, sums[r][v]);
   }
-}
-
-// Calls visit.template operator()<n>() for the n in [1, kMost] that num_rows is.
-template <int kMost, typename Visit>
-[[gnu::always_inline]] inline void WithRows(int num_rows, Visit visit) {
-  if constexpr (kMost > 1) {
-    if (num_rows < kMost) return WithRows<kMost - 1>(num_rows, visit);
-  }
-  visit.template operator()<kMost>();
 }
 
 }  // namespace tandem

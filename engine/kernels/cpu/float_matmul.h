@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "engine/kernels/cpu/kernel_table.h"
+#include "engine/kernels/cpu/with_rows.h"
 
 namespace tandem {
 
@@ -94,23 +95,14 @@ void FloatTile(const FloatMatMulArgs& args, int64_t row, const FloatStretch& str
   }
 }
 
-// Calls visit.template operator()<n>() for the n in [1, kMost] that `size` is.
-template <int kMost, typename Visit>
-[[gnu::always_inline]] inline void WithTileRows(int64_t size, Visit visit) {
-  if constexpr (kMost > 1) {
-    if (size < kMost) return WithTileRows<kMost - 1>(size, visit);
-  }
-  visit.template operator()<kMost>();
-}
-
 // Rows [row, end) of x in tiles of about the same size: a small one would wait for its chains.
 template <typename V, DType D, int kW>
 void FloatRows(const FloatMatMulArgs& args, int64_t row, int64_t end, const FloatStretch& stretch) {
   int64_t num_tiles = (end - row + V::kFloatRows - 1) / V::kFloatRows;
   for (; num_tiles > 0; --num_tiles) {
     const int64_t size = (end - row) / num_tiles;
-    WithTileRows<V::kFloatRows>(size,
-                                [&]<int kX>() { FloatTile<V, D, kX, kW>(args, row, stretch); });
+    WithRows<V::kFloatRows>(static_cast<int>(size),
+                            [&]<int kX>() { FloatTile<V, D, kX, kW>(args, row, stretch); });
     row += size;
   }
 }
@@ -137,7 +129,7 @@ void EachGroup(const FloatMatMulArgs& args, int64_t begin, int64_t end, Visit vi
 // wait for its chains.
 template <typename V, DType D>
 void OneTile(const FloatMatMulArgs& args, int64_t begin, int64_t end) {
-  WithTileRows<V::kFloatRows>(args.num_rows, [&]<int kX>() {
+  WithRows<V::kFloatRows>(static_cast<int>(args.num_rows), [&]<int kX>() {
     constexpr int kW = V::kFloatChains / kX < 8 ? V::kFloatChains / kX : 8;
     EachGroup<V, D, kW>(args, begin, end, [&]<int kGroups>(const FloatStretch& stretch) {
       FloatTile<V, D, kX, kGroups>(args, 0, stretch);
