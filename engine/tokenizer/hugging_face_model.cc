@@ -16,7 +16,6 @@ namespace tandem {
 namespace {
 
 constexpr absl::string_view kModel = "tokenizer.json: model";
-constexpr absl::string_view kAddedTokens = "tokenizer.json: added_tokens";
 
 // Puts a token at its id, growing `tokens` with undefined ones.
 absl::Status PlaceToken(absl::string_view where, int64_t id, Token token,

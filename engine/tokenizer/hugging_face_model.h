@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "engine/tokenizer/json_fields.h"
 #include "engine/tokenizer/tokenizer_parts.h"
@@ -13,6 +14,9 @@ namespace tandem {
 
 // Ids may have gaps, so the highest id decides how much memory a vocabulary takes.
 inline constexpr int64_t kMaxTokens = int64_t{1} << 24;
+
+// Where errors say that an added token is wrong.
+inline constexpr absl::string_view kAddedTokens = "tokenizer.json: added_tokens";
 
 // An entry of "added_tokens".
 struct AddedEntry {

@@ -18,7 +18,6 @@
 namespace tandem {
 namespace {
 
-constexpr absl::string_view kAddedTokens = "tokenizer.json: added_tokens";
 constexpr absl::string_view kConfig = "tokenizer_config.json";
 constexpr absl::string_view kGenerationConfig = "generation_config.json";
 

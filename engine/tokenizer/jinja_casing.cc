@@ -12,13 +12,13 @@
 namespace tandem::jinja {
 namespace {
 
-using Range = std::pair<char32_t, char32_t>;
+using CodePointRange = std::pair<char32_t, char32_t>;
 
 // Characters that have a case without being letters of that category (Other_Uppercase,
 // Other_Lowercase of Unicode's PropList).
-constexpr Range kOtherUpper[] = {
+constexpr CodePointRange kOtherUpper[] = {
     {0x2160, 0x216F}, {0x24B6, 0x24CF}, {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189}};
-constexpr Range kOtherLower[] = {
+constexpr CodePointRange kOtherLower[] = {
     {0xAA, 0xAA},       {0xBA, 0xBA},       {0x2B0, 0x2B8},     {0x2C0, 0x2C1},    {0x2E0, 0x2E4},
     {0x345, 0x345},     {0x37A, 0x37A},     {0x1D2C, 0x1D6A},   {0x1D78, 0x1D78},  {0x1D9B, 0x1DBF},
     {0x2071, 0x2071},   {0x207F, 0x207F},   {0x2090, 0x209C},   {0x2170, 0x217F},  {0x24D0, 0x24E9},
@@ -26,19 +26,20 @@ constexpr Range kOtherLower[] = {
     {0x10780, 0x10780}, {0x10783, 0x10785}, {0x10787, 0x107B0}, {0x107B2, 0x107BA}};
 
 template <size_t kSize>
-bool InRanges(const Range (&ranges)[kSize], char32_t c) {
-  return std::any_of(std::begin(ranges), std::end(ranges),
-                     [c](const Range& range) { return c >= range.first && c <= range.second; });
+bool InRanges(const CodePointRange (&ranges)[kSize], char32_t c) {
+  return std::any_of(std::begin(ranges), std::end(ranges), [c](const CodePointRange& range) {
+    return c >= range.first && c <= range.second;
+  });
 }
 
-utf8proc_category_t Category(char32_t c) { return utf8proc_category(static_cast<int32_t>(c)); }
+utf8proc_category_t CaseCategory(char32_t c) { return utf8proc_category(static_cast<int32_t>(c)); }
 
 bool IsCased(char32_t c) { return IsUpper(c) || IsLower(c) || IsTitle(c); }
 
 // Unicode's Case_Ignorable, near enough for the final sigma: marks, formats, modifiers,
 // apostrophes.
 bool IsCaseIgnorable(char32_t c) {
-  const utf8proc_category_t category = Category(c);
+  const utf8proc_category_t category = CaseCategory(c);
   return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_ME ||
          category == UTF8PROC_CATEGORY_CF || category == UTF8PROC_CATEGORY_LM ||
          category == UTF8PROC_CATEGORY_SK || c == '\'' || c == '.' || c == ':' || c == 0xB7 ||
@@ -112,11 +113,15 @@ std::string MapCharacters(absl::string_view text, Map map) {
 
 }  // namespace
 
-bool IsUpper(char32_t c) { return Category(c) == UTF8PROC_CATEGORY_LU || InRanges(kOtherUpper, c); }
+bool IsUpper(char32_t c) {
+  return CaseCategory(c) == UTF8PROC_CATEGORY_LU || InRanges(kOtherUpper, c);
+}
 
-bool IsLower(char32_t c) { return Category(c) == UTF8PROC_CATEGORY_LL || InRanges(kOtherLower, c); }
+bool IsLower(char32_t c) {
+  return CaseCategory(c) == UTF8PROC_CATEGORY_LL || InRanges(kOtherLower, c);
+}
 
-bool IsTitle(char32_t c) { return Category(c) == UTF8PROC_CATEGORY_LT; }
+bool IsTitle(char32_t c) { return CaseCategory(c) == UTF8PROC_CATEGORY_LT; }
 
 std::string ToUpper(absl::string_view text) {
   return MapCharacters(text,

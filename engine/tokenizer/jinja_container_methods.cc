@@ -14,7 +14,7 @@
 namespace tandem::jinja {
 namespace {
 
-absl::StatusOr<Value> Count(Runtime& runtime, const Value& self, const Arguments& arguments) {
+absl::StatusOr<Value> CountEqual(Runtime& runtime, const Value& self, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound, BoundArguments::Bind("count", {"value"}, 1, arguments));
   int64_t count = 0;
   for (const Value& item : self.items()) {
@@ -69,8 +69,8 @@ absl::StatusOr<Value> View(Runtime& runtime, const Value& self, const Arguments&
 Method FindContainerMethod(Kind kind, absl::string_view name) {
   using Table = absl::flat_hash_map<absl::string_view, Method>;
   static const auto* const kListMethods =
-      new Table({{"copy", Copy}, {"count", Count}, {"index", Index}});
-  static const auto* const kTupleMethods = new Table({{"count", Count}, {"index", Index}});
+      new Table({{"copy", Copy}, {"count", CountEqual}, {"index", Index}});
+  static const auto* const kTupleMethods = new Table({{"count", CountEqual}, {"index", Index}});
   static const auto* const kDictMethods = new Table({{"copy", Copy},
                                                      {"get", Get},
                                                      {"items", View<DictView::Part::kItems>},

@@ -10,17 +10,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "engine/core/status_macros.h"
+#include "engine/tokenizer/jinja_numbers.h"
 #include "engine/tokenizer/utf8.h"
 
 namespace tandem::jinja {
 namespace {
-
-// The value of a digit in bases up to 16, or -1.
-int DigitValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  const char lower = absl::ascii_tolower(static_cast<unsigned char>(c));
-  return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
 
 bool IsDigitOf(absl::string_view source, size_t at, int base) {
   return at < source.size() && DigitValue(source[at]) >= 0 && DigitValue(source[at]) < base;

@@ -12,12 +12,6 @@
 namespace tandem::jinja {
 namespace {
 
-int DigitValue(char c) {
-  if (absl::ascii_isdigit(static_cast<unsigned char>(c))) return c - '0';
-  if (!absl::ascii_isalpha(static_cast<unsigned char>(c))) return -1;
-  return absl::ascii_tolower(static_cast<unsigned char>(c)) - 'a' + 10;
-}
-
 bool TakeSign(absl::string_view* text) {
   const bool negative = absl::StartsWith(*text, "-");
   if (negative || absl::StartsWith(*text, "+")) text->remove_prefix(1);
@@ -50,6 +44,12 @@ bool UnderscoresAreBetweenDigits(absl::string_view text) {
 }
 
 }  // namespace
+
+int DigitValue(char c) {
+  if (absl::ascii_isdigit(static_cast<unsigned char>(c))) return c - '0';
+  if (!absl::ascii_isalpha(static_cast<unsigned char>(c))) return -1;
+  return absl::ascii_tolower(static_cast<unsigned char>(c)) - 'a' + 10;
+}
 
 absl::StatusOr<std::optional<Integer>> ParseInteger(absl::string_view text, int64_t base) {
   if (base != 0 && (base < 2 || base > 36)) return std::nullopt;

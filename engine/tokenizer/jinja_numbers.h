@@ -10,6 +10,9 @@
 
 namespace tandem::jinja {
 
+// The value of a digit in bases up to 36, or -1.
+int DigitValue(char c);
+
 // int(text, base): spaces around, a sign, single underscores and the base's prefix may be there.
 // Nullopt for what is no integer. INVALID_ARGUMENT for one of more than 127 bits.
 absl::StatusOr<std::optional<Integer>> ParseInteger(absl::string_view text, int64_t base);

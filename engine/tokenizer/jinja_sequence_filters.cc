@@ -78,7 +78,7 @@ absl::StatusOr<Value> Items(Runtime& runtime, const Value& input, const Argument
       });
 }
 
-absl::StatusOr<Value> Join(Runtime& runtime, const Value& input, const Arguments& arguments) {
+absl::StatusOr<Value> JoinItems(Runtime& runtime, const Value& input, const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound,
                    BoundArguments::Bind("join", {"d", "attribute"}, 0, arguments));
   ASSIGN_OR_RETURN(const AttributePath path, AttributePath::Parse(bound[1]));
@@ -192,7 +192,7 @@ Filter FindSequenceFilter(absl::string_view name) {
       {"count", Length},
       {"first", First},
       {"items", Items},
-      {"join", Join},
+      {"join", JoinItems},
       {"last", Last},
       {"length", Length},
       {"list", List},

@@ -95,7 +95,8 @@ absl::StatusOr<Value> Title(Runtime& runtime, const Value& input, const Argument
   return Value::String(std::move(result));
 }
 
-absl::StatusOr<Value> Replace(Runtime& runtime, const Value& input, const Arguments& arguments) {
+absl::StatusOr<Value> ReplaceText(Runtime& runtime, const Value& input,
+                                  const Arguments& arguments) {
   ASSIGN_OR_RETURN(const auto bound,
                    BoundArguments::Bind("replace", {"old", "new", "count"}, 2, arguments));
   ASSIGN_OR_RETURN(const std::string text, ToText(runtime, input));
@@ -202,7 +203,8 @@ absl::StatusOr<Value> Escape(Runtime& runtime, const Value& input, const Argumen
   return input.is_markup() ? input : ForceEscape(runtime, input, arguments);
 }
 
-absl::StatusOr<Value> Format(Runtime& runtime, const Value& input, const Arguments& arguments) {
+absl::StatusOr<Value> ApplyFormat(Runtime& runtime, const Value& input,
+                                  const Arguments& arguments) {
   if (!arguments.positional.empty() && !arguments.keyword.empty()) {
     return absl::InvalidArgumentError(
         "can't handle positional and keyword arguments at the same time");
@@ -273,10 +275,10 @@ Filter FindTextFilter(absl::string_view name) {
       {"e", Escape},
       {"escape", Escape},
       {"forceescape", ForceEscape},
-      {"format", Format},
+      {"format", ApplyFormat},
       {"indent", Indent},
       {"lower", Lower},
-      {"replace", Replace},
+      {"replace", ReplaceText},
       {"safe", Safe},
       {"string", String},
       {"title", Title},

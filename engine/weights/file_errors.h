@@ -32,6 +32,12 @@ inline std::string Quoted(absl::string_view name) {
   return absl::StrCat("\"", absl::CHexEscape(name.substr(0, kLongestShown)), cut ? "...\"" : "\"");
 }
 
+// Malformed, in the entry of tensor `name`.
+inline absl::Status TensorError(absl::string_view file, absl::string_view name,
+                                absl::string_view reason) {
+  return Malformed(file, "tensor ", Quoted(name), ": ", reason);
+}
+
 // A shape, outermost dimension first: "[576, 1536]".
 inline std::string ShapeString(absl::Span<const int64_t> shape) {
   return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");

@@ -29,10 +29,6 @@ struct TensorEntry {
   uint64_t offset = 0;  // from the start of the data section
 };
 
-absl::Status TensorError(absl::string_view file, absl::string_view name, absl::string_view reason) {
-  return Malformed(file, "tensor ", Quoted(name), ": ", reason);
-}
-
 absl::Status SetType(absl::string_view file, uint32_t id, TensorEntry* entry) {
   const GgufTensorType* type = FindGgufTensorType(id);
   if (type == nullptr) {

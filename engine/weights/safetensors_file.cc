@@ -46,10 +46,6 @@ constexpr ElementType kElementTypes[] = {
     {"C64", 64, {}},
 };
 
-absl::Status TensorError(absl::string_view file, absl::string_view name, absl::string_view reason) {
-  return Malformed(file, "tensor ", Quoted(name), ": ", reason);
-}
-
 // A JSON array of non-negative integers; nothing where it is anything else.
 std::optional<std::vector<int64_t>> IntegerList(const json* value) {
   if (value == nullptr || !value->is_array()) return std::nullopt;

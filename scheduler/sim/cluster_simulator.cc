@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
+#include "engine/core/prefix_key.h"
 #include "engine/core/status_macros.h"
 #include "scheduler/sim/random.h"
 
@@ -81,6 +82,8 @@ absl::Status ClusterSimulator::CreateInstances() {
     ASSIGN_OR_RETURN(std::unique_ptr<SimInstance> created,
                      SimInstance::Create(options_.instances[i], &queue_, std::move(hooks)));
     instances_.push_back(std::move(created));
+    const InstanceOptions& scheduler = options_.instances[i].scheduler;
+    if (scheduler.prefix_caching) block_sizes_.insert(scheduler.block_size);
   }
   return absl::OkStatus();
 }
@@ -133,6 +136,7 @@ void ClusterSimulator::AskForRoute(int index) {
   if (request == nullptr) return;
   RouteRequest question{.num_prompt_tokens = workload_->requests[index].prompt_tokens,
                         .max_tokens = workload_->requests[index].output_tokens,
+                        .prefixes = PrefixesOf(index),
                         .attempt = request->attempt,
                         .avoid = request->avoid,
                         .numerics = request->numerics};
@@ -145,6 +149,16 @@ void ClusterSimulator::AskForRoute(int index) {
     return;
   }
   Refuse(*request, decision.status());
+}
+
+std::vector<PromptPrefixes> ClusterSimulator::PrefixesOf(int index) const {
+  const std::vector<TokenId> prompt =
+      SimPrompt(index, workload_->requests[index], workload_->block_tokens);
+  std::vector<PromptPrefixes> prefixes;
+  for (const int block_size : block_sizes_) {
+    prefixes.push_back({.block_size = block_size, .keys = PrefixKeys(0, prompt, block_size)});
+  }
+  return prefixes;
 }
 
 void ClusterSimulator::TakeRoute(int index, const RouteDecision& decision) {
@@ -370,7 +384,10 @@ void ClusterSimulator::Kill(const SimFailure& failure) {
 void ClusterSimulator::Beat(int instance, uint64_t epoch) {
   if (is_over_ || queue_.now() > last_progress_ + kStuck) return;
   if (!instances_[instance]->alive() || instances_[instance]->epoch() != epoch) return;
-  router_.Update(ViewOf(instance), queue_.now());
+  const InstanceView view = ViewOf(instance);
+  router_.Update(view, queue_.now());
+  const PrefixChanges changes = instances_[instance]->TakePrefixChanges();
+  if (!changes.empty()) router_.UpdatePrefixes(view.id, changes);
   if (instance == 0) router_.Tick(queue_.now());
   queue_.After(options_.heartbeat, [this, instance, epoch] { Beat(instance, epoch); });
 }

@@ -47,6 +47,8 @@ class ClusterSimulator {
   // Gateway.
   void Arrive(int index);
   void AskForRoute(int index);
+  // What a gateway tells of a prompt: the keys of its prefixes.
+  std::vector<PromptPrefixes> PrefixesOf(int index) const;
   void TakeRoute(int index, const RouteDecision& decision);
   void Deliver(int index, uint32_t attempt);
   void Refuse(SimRequest& request, const absl::Status& status);
@@ -78,6 +80,7 @@ class ClusterSimulator {
   EventQueue queue_;
   Router router_;
   std::vector<std::unique_ptr<SimInstance>> instances_;
+  std::set<int> block_sizes_;  // of those that keep prefixes
   std::unique_ptr<HandoffSimulator> handoffs_;
   std::function<void(int ended, int all)> progress_;
 

@@ -8,6 +8,9 @@
 namespace tandem {
 namespace {
 
+// As much as a worker's heartbeat tells.
+constexpr int kMaxPrefixChanges = 4096;
+
 uint64_t Mix(uint64_t hash, uint64_t value) {
   hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
   return hash ^ (hash >> 29);
@@ -25,6 +28,7 @@ absl::StatusOr<std::unique_ptr<SimInstance>> SimInstance::Create(const SimInstan
                                                                  SimInstanceHooks hooks) {
   auto instance = std::unique_ptr<SimInstance>(new SimInstance(options, queue, std::move(hooks)));
   ASSIGN_OR_RETURN(instance->scheduler_, InstanceScheduler::Create(options.scheduler));
+  instance->scheduler_->RestartPrefixChanges();
   return instance;
 }
 
@@ -117,6 +121,7 @@ void SimInstance::Die() {
 void SimInstance::Restart() {
   // The options were good before.
   scheduler_ = std::move(InstanceScheduler::Create(options_.scheduler)).value();
+  scheduler_->RestartPrefixChanges();
   ++epoch_;
   std::fill(stage_free_.begin(), stage_free_.end(), queue_.now());
 }
@@ -131,6 +136,10 @@ SimInstanceTotals SimInstance::Totals() const {
   totals.prefix_hit_tokens += stats.prefix_hit_tokens;
   totals.ledger_breaches += stats.ledger_breaches;
   return totals;
+}
+
+PrefixChanges SimInstance::TakePrefixChanges() {
+  return scheduler_->TakePrefixChanges(kMaxPrefixChanges);
 }
 
 void SimInstance::AddToDigest(const Batch& batch) {

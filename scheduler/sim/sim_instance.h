@@ -73,6 +73,9 @@ class SimInstance {
   SchedulerStats Stats() const { return scheduler_->Stats(); }
   SimInstanceTotals Totals() const;
 
+  // What of its prefix cache has changed since it was last asked, a heartbeat's worth at most.
+  PrefixChanges TakePrefixChanges();
+
   // A hash of every batch so far: rows, positions, blocks and times.
   uint64_t digest() const { return digest_; }
 

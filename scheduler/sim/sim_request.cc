@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "absl/strings/string_view.h"
+#include "engine/core/prefix_key.h"
 #include "scheduler/sim/random.h"
 
 namespace tandem {
@@ -11,17 +11,23 @@ namespace {
 // Large enough that different contents hardly ever agree, and what fits a token id.
 TokenId ToToken(uint64_t mixed) { return static_cast<TokenId>(1 + mixed % 0x3fffffff); }
 
-// The same on every machine, unlike std::hash.
-uint64_t HashName(absl::string_view name) {
-  uint64_t hash = 0;
-  for (const char c : name) hash = MixSeed(hash, static_cast<unsigned char>(c));
-  return hash;
-}
-
 }  // namespace
 
 TokenId SimOutputToken(uint64_t seed, int index, int position) {
   return ToToken(MixSeed(MixSeed(seed, index), position));
+}
+
+std::vector<TokenId> SimPrompt(int index, const TimedRequest& timed, int block_tokens) {
+  std::vector<TokenId> prompt;
+  prompt.reserve(timed.prompt_tokens);
+  for (int i = 0; i < timed.prompt_tokens; ++i) {
+    const size_t block = i / block_tokens;
+    // A content of its own where the trace names none.
+    const uint64_t content = block < timed.block_ids.size() ? MixSeed(1, timed.block_ids[block])
+                                                            : MixSeed(MixSeed(2, index), block);
+    prompt.push_back(ToToken(content + 0x9E3779B97F4A7C15u * (i % block_tokens + 1)));
+  }
+  return prompt;
 }
 
 Request MakeSimRequest(const SimRequest& state, const TimedRequest& timed, int block_tokens,
@@ -29,15 +35,7 @@ Request MakeSimRequest(const SimRequest& state, const TimedRequest& timed, int b
   Request request;
   request.id = state.id;
   request.attempt = state.attempt;
-  request.prompt.reserve(timed.prompt_tokens);
-  for (int i = 0; i < timed.prompt_tokens; ++i) {
-    const size_t block = i / block_tokens;
-    // A content of its own where the trace names none.
-    const uint64_t content = block < timed.block_ids.size()
-                                 ? MixSeed(1, timed.block_ids[block])
-                                 : MixSeed(MixSeed(2, state.index), block);
-    request.prompt.push_back(ToToken(content + 0x9E3779B97F4A7C15u * (i % block_tokens + 1)));
-  }
+  request.prompt = SimPrompt(state.index, timed, block_tokens);
   for (int i = 0; i < state.num_received; ++i) {
     request.generated.push_back(SimOutputToken(seed, state.index, i));
   }

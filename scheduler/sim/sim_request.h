@@ -64,8 +64,11 @@ inline constexpr TokenId kSimEndToken = 0;
 // The `position`-th output token of request `index`, never the end token.
 TokenId SimOutputToken(uint64_t seed, int index, int position);
 
-// As the workers get it: its prompt has the content that `timed.block_ids` say, `received` tokens
-// of its answer are there already, and its sampling seed is `request.index`.
+// The prompt of request `index`, with the content that `timed.block_ids` say, block_tokens each.
+std::vector<TokenId> SimPrompt(int index, const TimedRequest& timed, int block_tokens);
+
+// As the workers get it: `num_received` tokens of its answer are there already, and its sampling
+// seed is `request.index`.
 Request MakeSimRequest(const SimRequest& request, const TimedRequest& timed, int block_tokens,
                        int max_tokens, uint64_t seed);
 

@@ -16,7 +16,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-struct Shared {
+struct GrpcShared {
   asio::io_context& context;
   const GrpcClientOptions options;
   std::unique_ptr<v1::Inference::Stub> stub;
@@ -32,7 +32,7 @@ class GrpcExchange : public Exchange,
                      public grpc::ClientReadReactor<v1::GenerateResponse>,
                      public std::enable_shared_from_this<GrpcExchange> {
  public:
-  GrpcExchange(std::shared_ptr<Shared> shared, v1::GenerateRequest request)
+  GrpcExchange(std::shared_ptr<GrpcShared> shared, v1::GenerateRequest request)
       : shared_(std::move(shared)), request_(std::move(request)) {}
 
   void Start(RequestRecord& record, Done done) override {
@@ -104,7 +104,7 @@ class GrpcExchange : public Exchange,
     record_->latency = ended_;
   }
 
-  const std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<GrpcShared> shared_;
   const v1::GenerateRequest request_;
   // The io_context has no other sign that there is something to wait for.
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work_;
@@ -126,7 +126,7 @@ class GrpcExchange : public Exchange,
 
 class GrpcClient : public Client {
  public:
-  explicit GrpcClient(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+  explicit GrpcClient(std::shared_ptr<GrpcShared> shared) : shared_(std::move(shared)) {}
 
   std::shared_ptr<Exchange> Prepare(const Ask& ask) override {
     const GrpcClientOptions& options = shared_->options;
@@ -152,7 +152,7 @@ class GrpcClient : public Client {
   }
 
  private:
-  const std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<GrpcShared> shared_;
 };
 
 }  // namespace
@@ -176,10 +176,10 @@ std::unique_ptr<Client> MakeGrpcClient(const GrpcClientOptions& options,
   // Without an argument of its own, gRPC would let all clients share one connection.
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return std::make_unique<GrpcClient>(std::make_shared<Shared>(
-      Shared{.context = context,
-             .options = options,
-             .stub = v1::Inference::NewStub(CreateControlChannel(options.address, arguments))}));
+  return std::make_unique<GrpcClient>(std::make_shared<GrpcShared>(GrpcShared{
+      .context = context,
+      .options = options,
+      .stub = v1::Inference::NewStub(CreateControlChannel(options.address, arguments))}));
 }
 
 }  // namespace tandem

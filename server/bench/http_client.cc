@@ -56,7 +56,7 @@ struct StreamedBody {
 };
 
 // What all exchanges of a client share.
-struct Shared {
+struct HttpShared {
   asio::io_context& context;
   const HttpClientOptions options;
   const std::vector<Tcp::endpoint> endpoints;
@@ -67,7 +67,7 @@ struct Shared {
 
 class HttpExchange : public Exchange, public std::enable_shared_from_this<HttpExchange> {
  public:
-  HttpExchange(std::shared_ptr<Shared> shared, std::string message)
+  HttpExchange(std::shared_ptr<HttpShared> shared, std::string message)
       : shared_(std::move(shared)),
         message_(std::move(message)),
         socket_(shared_->context),
@@ -187,7 +187,7 @@ class HttpExchange : public Exchange, public std::enable_shared_from_this<HttpEx
     std::exchange(done_, nullptr)();
   }
 
-  const std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<HttpShared> shared_;
   const std::string message_;
   Tcp::socket socket_;
   asio::steady_timer timeout_;
@@ -218,7 +218,7 @@ void AppendHeader(const char* name, const std::string& value, std::string& messa
 
 class HttpClient : public Client {
  public:
-  explicit HttpClient(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
+  explicit HttpClient(std::shared_ptr<HttpShared> shared) : shared_(std::move(shared)) {}
 
   std::shared_ptr<Exchange> Prepare(const Ask& ask) override {
     const std::string body = Body(ask);
@@ -254,7 +254,7 @@ class HttpClient : public Client {
     return body;
   }
 
-  const std::shared_ptr<Shared> shared_;
+  const std::shared_ptr<HttpShared> shared_;
 };
 
 }  // namespace
@@ -275,8 +275,8 @@ absl::StatusOr<std::vector<Tcp::endpoint>> ResolveHttp(const HttpUrl& url) {
 std::unique_ptr<Client> MakeHttpClient(const HttpClientOptions& options,
                                        std::vector<Tcp::endpoint> endpoints,
                                        asio::io_context& context) {
-  const auto shared = std::make_shared<Shared>(
-      Shared{.context = context, .options = options, .endpoints = std::move(endpoints)});
+  const auto shared = std::make_shared<HttpShared>(
+      HttpShared{.context = context, .options = options, .endpoints = std::move(endpoints)});
   shared->head = absl::StrCat(
       "POST ", options.url.path, options.is_chat ? "/v1/chat/completions" : "/v1/completions",
       " HTTP/1.1\r\nHost: ", options.url.Authority(),

@@ -19,6 +19,7 @@
 #include "server/bench/http_client.h"
 #include "server/bench/http_server_facts.h"
 #include "server/cli/commands.h"
+#include "server/cli/option_value.h"
 
 namespace tandem {
 namespace {
@@ -29,18 +30,6 @@ absl::Status WrongOption(absl::string_view flag, absl::string_view text,
                          absl::string_view expected) {
   return absl::InvalidArgumentError(
       absl::StrCat("option --", flag, ": expected ", expected, ", got \"", text, "\""));
-}
-
-absl::StatusOr<std::vector<double>> ParseRates(const std::string& text) {
-  std::vector<double> rates;
-  for (absl::string_view item : absl::StrSplit(text, ',', absl::SkipEmpty())) {
-    double rate = 0;
-    if (!absl::SimpleAtod(item, &rate) || !(rate > 0)) {
-      return WrongOption("rates", item, "positive numbers or inf");
-    }
-    rates.push_back(rate);
-  }
-  return rates;
 }
 
 // "NAME=VALUE".
@@ -197,7 +186,7 @@ absl::StatusOr<std::string> SetArrivalProcess(const Config& config, LoadTestOpti
 }
 
 absl::Status SetRates(const Config& config, LoadTestOptions& options) {
-  ASSIGN_OR_RETURN(options.rates, ParseRates(config.rates()));
+  ASSIGN_OR_RETURN(options.rates, ParseRates(config));
   if (options.rates.empty() && !options.keeps_trace_times) options.rates = {1};
   if (!config.search()) return absl::OkStatus();
   if (options.run.targets.IsEmpty()) {

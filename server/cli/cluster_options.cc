@@ -12,6 +12,7 @@
 #include "scheduler/sim/random.h"
 #include "scheduler/sim/trace_reader.h"
 #include "server/cli/compat_options.h"
+#include "server/cli/option_value.h"
 #include "server/cli/process_options.h"
 
 namespace tandem {
@@ -160,7 +161,7 @@ absl::StatusOr<Workload> ReadSimulatedWorkload(const Config& config) {
 
 absl::StatusOr<std::vector<double>> ReadSimulatedRates(const Config& config,
                                                        const Workload& workload) {
-  if (!config.rates().empty()) return ParseRates(config.rates());
+  if (!config.rates().empty()) return ParseRates(config);
   if (workload.has_arrivals) return std::vector<double>{workload.Rate()};
   return std::vector<double>{1};
 }

@@ -90,18 +90,4 @@ absl::StatusOr<std::vector<RequestLengths>> LoadFirstCompatLengths(const Config&
   return lengths;
 }
 
-absl::StatusOr<std::vector<double>> ParseRates(const std::string& text) {
-  std::vector<double> rates;
-  for (absl::string_view word : absl::StrSplit(text, ',', absl::SkipEmpty())) {
-    double rate = 0;
-    if (!absl::SimpleAtod(word, &rate) || !(rate > 0)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "option --rates: expected requests per second such as 2,4.5, got \"", word, "\""));
-    }
-    rates.push_back(rate);
-  }
-  if (rates.empty()) return absl::InvalidArgumentError("--rates is required");
-  return rates;
-}
-
 }  // namespace tandem

@@ -30,7 +30,4 @@ int NumCompatRequests(const Config& config);
 // The first NumCompatRequests of them. INVALID_ARGUMENT where the file has fewer.
 absl::StatusOr<std::vector<RequestLengths>> LoadFirstCompatLengths(const Config& config);
 
-// --rates: positive numbers with commas between them, at least one; "inf" is infinity.
-absl::StatusOr<std::vector<double>> ParseRates(const std::string& text);
-
 }  // namespace tandem

@@ -88,7 +88,7 @@ absl::Status ReadDefaults(Command command, Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status ReadFile(Command command, const std::string& path, Config& config) {
+absl::Status ReadConfigFile(Command command, const std::string& path, Config& config) {
   YAML::Node root;
   try {  // yaml-cpp reports by exceptions
     root = YAML::LoadFile(path);
@@ -216,7 +216,8 @@ absl::StatusOr<Config> LoadConfig(Command command, const std::vector<std::string
 
   Config config;
   RETURN_IF_ERROR(ReadDefaults(command, config));
-  if (!stronger.config().empty()) RETURN_IF_ERROR(ReadFile(command, stronger.config(), config));
+  if (!stronger.config().empty())
+    RETURN_IF_ERROR(ReadConfigFile(command, stronger.config(), config));
   RETURN_IF_ERROR(ReadEnvironment(command, environment, config));
   RETURN_IF_ERROR(ReadArgs(command, args, config));
   return config;

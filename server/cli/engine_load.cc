@@ -66,14 +66,14 @@ Attended CountAttended(int64_t begin, int64_t num_tokens, int64_t window) {
 }
 
 // One step of `num_sequences` sequences, each from position `begin` on.
-struct StepShape {
+struct EngineStep {
   int64_t num_sequences = 0;
   int64_t begin = 0;
   int64_t num_tokens = 0;   // of each sequence
   int64_t num_sampled = 0;  // rows whose logits are wanted
 };
 
-LoadWork CountStep(const StepShape& step, const ModelConfig& config, const WeightCounts& weights,
+LoadWork CountStep(const EngineStep& step, const ModelConfig& config, const WeightCounts& weights,
                    const KvLayout& kv) {
   const int64_t rows = step.num_sequences * step.num_tokens;
   LoadWork work;
@@ -134,7 +134,7 @@ LoadWork CountWork(const EngineLoad& load, const ModelConfig& config, const Weig
                    const KvLayout& kv, int max_num_batched_tokens) {
   const bool is_prefill = load.phase == EngineLoad::Phase::kPrefill;
   LoadWork work;
-  StepShape step;
+  EngineStep step;
   step.num_sequences = load.num_sequences;
   for (int done = 0; done < load.num_tokens; done += static_cast<int>(step.num_tokens)) {
     step.begin = load.context + done;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "engine/core/status_macros.h"
 
 namespace tandem {
@@ -150,6 +151,19 @@ std::string OptionText(const FieldDescriptor& field, const Config& config, int i
       return field.is_repeated() ? reflection->GetRepeatedString(config, &field, index)
                                  : reflection->GetString(config, &field);
   }
+}
+
+absl::StatusOr<std::vector<double>> ParseRates(const Config& config) {
+  std::vector<double> rates;
+  for (absl::string_view word : absl::StrSplit(config.rates(), ',', absl::SkipEmpty())) {
+    double rate = 0;
+    if (!absl::SimpleAtod(word, &rate) || !(rate > 0)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "option --rates: expected positive numbers such as 2,4.5, or inf, got \"", word, "\""));
+    }
+    rates.push_back(rate);
+  }
+  return rates;
 }
 
 }  // namespace tandem

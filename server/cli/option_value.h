@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "proto/config.pb.h"
 
@@ -22,5 +24,8 @@ absl::Status SetOption(const google::protobuf::FieldDescriptor& field, const std
 // The field's value as SetOption reads it; of a repeated one the element `index`.
 std::string OptionText(const google::protobuf::FieldDescriptor& field, const Config& config,
                        int index = 0);
+
+// --rates, in requests per second: positive numbers with commas between them; "inf" is infinity.
+absl::StatusOr<std::vector<double>> ParseRates(const Config& config);
 
 }  // namespace tandem

@@ -11,7 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "engine/core/status_macros.h"
 #include "scheduler/planner/md1.h"
-#include "server/cli/compat_options.h"
+#include "server/cli/option_value.h"
 #include "server/cli/progress_bar.h"
 
 namespace tandem {
@@ -107,7 +107,7 @@ absl::Status RunTheory(const Config& config) {
   if (config.rates().empty()) {
     for (double load : kLoads) rates.push_back(load / config.service_time());
   } else {
-    ASSIGN_OR_RETURN(rates, ParseRates(config.rates()));
+    ASSIGN_OR_RETURN(rates, ParseRates(config));
   }
   const std::vector<TheoryRow> rows = MakeTheoryRows(config, rates);
   if (config.json()) {

@@ -15,6 +15,7 @@
 #include "server/cli/cluster_simulation.h"
 #include "server/cli/commands.h"
 #include "server/cli/compat_options.h"
+#include "server/cli/option_value.h"
 #include "server/cli/process_options.h"
 #include "server/cli/progress_bar.h"
 
@@ -62,7 +63,8 @@ absl::StatusOr<std::vector<CompatRow>> MakeRows(const Config& config) {
   }
   if (!config.trace().empty()) return MakeTraceRow(config);
   ASSIGN_OR_RETURN(const std::vector<RequestLengths> lengths, LoadFirstCompatLengths(config));
-  ASSIGN_OR_RETURN(const std::vector<double> rates, ParseRates(config.rates()));
+  ASSIGN_OR_RETURN(const std::vector<double> rates, ParseRates(config));
+  if (rates.empty()) return absl::InvalidArgumentError("--rates is required");
   const auto num_requests = static_cast<int>(lengths.size());
   const std::vector<double> gaps =
       config.arrivals() == "constant"

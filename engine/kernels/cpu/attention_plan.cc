@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/divide_up.h"
 #include "engine/core/kv_layout.h"
 
 namespace tandem {
@@ -12,7 +13,7 @@ namespace {
 constexpr int64_t kQueryFloats = 12 * 1024;
 
 // Tasks for each thread that are worth smaller ones, and the rows below which none is cut.
-constexpr int64_t kTasksPerThread = 4;
+constexpr int64_t kAttentionTasksPerThread = 4;
 constexpr int64_t kFewestRows = kAttentionRowBlock;
 
 // Rows of a sequence, of one head of K and V, that may be split by span: states are written and
@@ -25,8 +26,6 @@ constexpr int64_t kMostWaitingRows = 8;
 // Keys and values of a tile that a task may fetch at once: half of an L2 of 512 KiB.
 constexpr int64_t kMostTileBytes = 256 * 1024;
 
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 int64_t Group(const AttentionArgs& args) { return args.num_heads / args.kv.num_kv_heads; }
 
 int64_t StateFloats(const AttentionArgs& args) {
@@ -37,7 +36,7 @@ int64_t StateFloats(const AttentionArgs& args) {
 
 void AttentionPlan::Build(const AttentionArgs& args, absl::Span<const AttentionRow> rows,
                           int num_threads) {
-  wanted_tasks_ = num_threads > 1 ? kTasksPerThread * num_threads : 1;
+  wanted_tasks_ = num_threads > 1 ? kAttentionTasksPerThread * num_threads : 1;
   CutQueries(args, rows);
   few_tasks_ = NumTasks(args, rows) < wanted_tasks_;
   splits_.clear();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/core/divide_up.h"
 #include "engine/core/kv_layout.h"
 #include "engine/core/log.h"
 #include "engine/kernels/cpu/pack_weights.h"
@@ -22,8 +23,6 @@ constexpr int64_t kRowBlock = 256;
 
 // Heads whose spans are merged by one task: a few microseconds at ten spans.
 constexpr int64_t kMergesPerTask = 16;
-
-int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 int64_t PaddedColumns(int64_t cols) { return DivideUp(cols, kPairColumns) * kPairColumns; }
 

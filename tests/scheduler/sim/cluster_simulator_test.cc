@@ -224,6 +224,28 @@ TEST(ClusterSimulatorTest, PromptsThatBeginAlikeAreComputedOnce) {
   EXPECT_EQ(result.records[5].cached_tokens, 512);
 }
 
+// Four texts come at once, in another order each time, so that only what a router knows of prefixes
+// brings each to the instance that has it.
+TEST(ClusterSimulatorTest, RequestsGoToTheInstanceThatHoldsTheirPrefix) {
+  constexpr int kTexts = 4, kRounds = 10, kTokens = 512;
+  SimulationOptions options;
+  options.instances.assign(kTexts, Instance(InstanceRole::kMixed));
+  Workload workload;
+  workload.block_tokens = kTokens;
+  for (int i = 0; i < kTexts * kRounds; ++i) {
+    const int round = i / kTexts;
+    workload.requests.push_back({.arrival = absl::Seconds(round),
+                                 .prompt_tokens = kTokens + 1,
+                                 .output_tokens = 2,
+                                 .block_ids = {uint64_t((i + round) % kTexts), uint64_t(100 + i)}});
+  }
+  int64_t num_hits = 0;
+  for (const SimInstanceTotals& totals : RunAll(options, workload).instances) {
+    num_hits += totals.prefix_hit_tokens;
+  }
+  EXPECT_EQ(num_hits, kTexts * (kRounds - 1) * kTokens);
+}
+
 TEST(ClusterSimulatorTest, ARequestThatNeverFitsIsRefused) {
   const SimulationResult result = RunAll(Cluster(1, 1, 20), Draw(1, 1, "1000", "4"));
   EXPECT_EQ(result.records[0].outcome, Outcome::kShed);
