@@ -113,6 +113,7 @@ absl::StatusOr<InstanceProfile> ReadInstance(const json& object, const std::stri
   reader.Count("num_kv_tokens", int64_t{0}, &profile.num_kv_tokens);
   reader.Count("kv_bytes_per_token", int64_t{0}, &profile.kv_bytes_per_token);
   reader.Count("max_num_batched_tokens", 1, &profile.max_num_batched_tokens);
+  reader.Count("prefill_batch_tokens", 0, &profile.prefill_batch_tokens);
   FieldReader latency = reader.Object("latency");
   FieldReader prefill = latency.Object("prefill");
   prefill.Number("base_ms", &profile.latency.prefill.base_ms);
@@ -145,6 +146,7 @@ ordered_json ProfileJson(const std::vector<InstanceProfile>& instances) {
                     {"num_kv_tokens", instance.num_kv_tokens},
                     {"kv_bytes_per_token", instance.kv_bytes_per_token},
                     {"max_num_batched_tokens", instance.max_num_batched_tokens},
+                    {"prefill_batch_tokens", instance.prefill_batch_tokens},
                     {"latency", LatencyJson(instance.latency)},
                     {"mean_error", instance.mean_error},
                     {"max_error", instance.max_error}});

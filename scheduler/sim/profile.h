@@ -25,6 +25,7 @@ struct InstanceProfile {
   int64_t num_kv_tokens = 0;       // capacity of its pool; 0: not known
   int64_t kv_bytes_per_token = 0;  // of all layers; 0: not known
   int max_num_batched_tokens = 512;
+  int prefill_batch_tokens = 0;  // prompt tokens that fill a step; 0: not known
 };
 
 // {"tandem_profile":1,"instances":[{"model":"","device":"","tp":1,"pp":1,"latency":{..},..}]}.

@@ -52,9 +52,9 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
   scheduler.max_model_len = static_cast<int>(std::min<int64_t>(kv_tokens, 1 << 24));
   scheduler.max_num_seqs = static_cast<int>(config.max_num_seqs());
   scheduler.max_num_batched_tokens = static_cast<int>(config.max_num_batched_tokens());
-  if (config.prefill_batch_tokens() > 0) {
-    scheduler.prefill_batch_tokens = static_cast<int>(config.prefill_batch_tokens());
-  }
+  const int64_t batch_tokens = config.prefill_batch_tokens() > 0 ? config.prefill_batch_tokens()
+                                                                 : profile.prefill_batch_tokens;
+  if (batch_tokens > 0) scheduler.prefill_batch_tokens = static_cast<int>(batch_tokens);
   scheduler.max_queued_requests = static_cast<int>(config.max_queued_requests());
   scheduler.prefix_caching = config.prefix_caching();
   scheduler.depth = profile.pp;

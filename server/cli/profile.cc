@@ -11,12 +11,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/core/status_macros.h"
+#include "server/cli/busy_neighbours.h"
 #include "server/cli/commands.h"
 #include "server/cli/process_facts.h"
 #include "server/cli/process_options.h"
 #include "server/cli/profile_report.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/step_probe.h"
+#include "server/worker/worker.h"
 
 namespace tandem {
 namespace {
@@ -58,6 +60,10 @@ absl::StatusOr<ProfileReport> Profile(const Config& config) {
   if (report.points.empty()) {
     return absl::InvalidArgumentError("no step of the grid fits the model and --kv-cache-bytes");
   }
+  std::vector<StepPoint> steps;
+  for (const ProfilePoint& point : report.points) steps.push_back(point.step);
+  ASSIGN_OR_RETURN(const auto neighbours,
+                   BusyNeighbours::Start(options, static_cast<int>(config.neighbours()), steps));
   RETURN_IF_ERROR(TimePoints(*probe, static_cast<int>(config.repetitions()), &report.points));
 
   ModelRunner& runner = probe->runner();
@@ -71,7 +77,8 @@ absl::StatusOr<ProfileReport> Profile(const Config& config) {
                      .block_size = layout.block_size,
                      .num_kv_tokens = int64_t{runner.kv_cache().num_blocks()} * layout.block_size,
                      .kv_bytes_per_token = layout.BlockBytes() / layout.block_size,
-                     .max_num_batched_tokens = runner.max_num_batched_tokens()};
+                     .max_num_batched_tokens = runner.max_num_batched_tokens(),
+                     .prefill_batch_tokens = SaturatingTokens(runner.isa())};
   FitReport(&report);
   return report;
 }

@@ -73,12 +73,9 @@ bool IsIdle(const v1::WorkerStats& stats) {
          0;
 }
 
-// With how many prompt tokens in a step the device is busy, so that more of them come out later and
-// no faster: on a core with AVX2, 64 have 98% of the best rate (docs/performance.md). Where there
-// is AMX, reading the weights takes as long as the products with 100 rows and more.
 int PrefillBatchTokens(const WorkerOptions& options, Isa isa) {
   if (options.prefill_batch_tokens > 0) return options.prefill_batch_tokens;
-  return isa == Isa::kAmx ? 256 : 64;
+  return SaturatingTokens(isa);
 }
 
 // All that a token depends on beside the model's file: sums run in another order, or in other
@@ -216,6 +213,10 @@ void GrpcWorker::Stop() {
 }
 
 }  // namespace
+
+// On a core with AVX2, 64 have 98% of the best rate (docs/performance.md). Where there is AMX,
+// reading the weights takes as long as the products with 100 rows and more.
+int SaturatingTokens(Isa isa) { return isa == Isa::kAmx ? 256 : 64; }
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& options) {
   return GrpcWorker::Create(options);

@@ -23,12 +23,16 @@ struct WorkerOptions {
   std::string scheduler_address;  // host:port
   RunnerOptions runner;
   int max_num_seqs = 64;
-  int prefill_batch_tokens = 0;  // 0: what suits the instruction set
+  int prefill_batch_tokens = 0;  // 0: SaturatingTokens
   int max_queued_requests = 1024;
   bool prefix_caching = true;
   absl::Duration kv_lease = absl::Seconds(10);
   absl::Duration health_timeout = absl::Seconds(20);
 };
+
+// With how many prompt tokens in a step the device is busy, so that more of them come out later and
+// no faster.
+int SaturatingTokens(Isa isa);
 
 class Worker {
  public:

@@ -1,6 +1,7 @@
 """`tandem bench-engine` and `tandem quantize`, as a shell sees them."""
 
 import json
+import os
 
 import gguf
 import numpy
@@ -143,3 +144,13 @@ def test_profile_adds_each_shape_to_its_file(tmp_path):
     profile = json.loads(path.read_text())
     assert [instance["tp"] for instance in profile["instances"]] == [1]
     assert profile["instances"][0]["latency"]["decode"]["base_ms"] >= 0
+    assert profile["instances"][0]["prefill_batch_tokens"] in (64, 256)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a neighbour needs a core of its own")
+def test_profile_beside_busy_neighbours():
+    grid = ["--chunk-tokens=16", "--stored-tokens=0", "--decode-batches=1,2", "--decode-contexts=16", "--threads=1"]
+    report = json.loads(run_tandem("profile", "--model", MODEL, *grid, "--neighbours=1", "--json", timeout_s=240).stdout)
+    assert all(len(point["times_ms"]) == 5 for point in report["points"])
+    crowded = run_tandem("profile", "--model", MODEL, *grid, "--neighbours=1000")
+    assert crowded.returncode != 0 and "--neighbours" in crowded.stderr
