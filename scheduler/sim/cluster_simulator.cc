@@ -384,39 +384,12 @@ void ClusterSimulator::Kill(const SimFailure& failure) {
 void ClusterSimulator::Beat(int instance, uint64_t epoch) {
   if (is_over_ || queue_.now() > last_progress_ + kStuck) return;
   if (!instances_[instance]->alive() || instances_[instance]->epoch() != epoch) return;
-  const InstanceView view = ViewOf(instance);
+  const InstanceView view = instances_[instance]->View(InstanceId(absl::StrCat(instance)));
   router_.Update(view, queue_.now());
   const PrefixChanges changes = instances_[instance]->TakePrefixChanges();
   if (!changes.empty()) router_.UpdatePrefixes(view.id, changes);
   if (instance == 0) router_.Tick(queue_.now());
   queue_.After(options_.heartbeat, [this, instance, epoch] { Beat(instance, epoch); });
-}
-
-InstanceView ClusterSimulator::ViewOf(int instance) const {
-  const SimInstance& worker = *instances_[instance];
-  const SchedulerStats stats = worker.Stats();
-  InstanceView view;
-  view.id = InstanceId(absl::StrCat(instance));
-  view.role = worker.options().role;
-  view.epoch = worker.epoch();
-  view.layout = {.num_layers = worker.options().num_layers,
-                 .num_kv_heads = 1,
-                 .head_dim = 1,
-                 .block_size = worker.options().scheduler.block_size};
-  view.num_free_blocks = static_cast<int>(stats.blocks[static_cast<int>(BlockState::kFree)] +
-                                          stats.blocks[static_cast<int>(BlockState::kCached)]);
-  view.num_queued_tokens = stats.waiting_tokens;
-  view.num_queued_prompts =
-      stats.waiting_tokens > 0 ? stats.waiting_requests + stats.prefilling_requests : 0;
-  view.num_requests = stats.decoding_requests + stats.receiving_requests + stats.expected_requests +
-                      stats.waiting_requests + stats.prefilling_requests;
-  view.num_decoding = stats.decoding_requests;
-  view.num_decoding_tokens = stats.decoding_tokens;
-  const LatencyCoefficients& latency = worker.options().latency.coefficients();
-  view.latency = {.knows_prefill = true, .knows_decode = true, .coefficients = latency};
-  view.num_steps = worker.Totals().steps;
-  view.compute = absl::StrCat(latency.prefill.token_ms, " ", latency.decode.base_ms);
-  return view;
 }
 
 // --- Book-keeping.

@@ -68,7 +68,6 @@ class ClusterSimulator {
 
   // Scheduler.
   void Beat(int instance, uint64_t epoch);
-  InstanceView ViewOf(int instance) const;
 
   SimRequest* Find(int index, uint32_t attempt) const;
   bool IsOn(const SimRequest& request, int instance) const;

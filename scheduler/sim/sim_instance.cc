@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
 
 namespace tandem {
@@ -136,6 +137,32 @@ SimInstanceTotals SimInstance::Totals() const {
   totals.prefix_hit_tokens += stats.prefix_hit_tokens;
   totals.ledger_breaches += stats.ledger_breaches;
   return totals;
+}
+
+InstanceView SimInstance::View(const InstanceId& id) const {
+  const SchedulerStats stats = Stats();
+  InstanceView view;
+  view.id = id;
+  view.role = options_.role;
+  view.epoch = epoch_;
+  view.layout = {.num_layers = options_.num_layers,
+                 .num_kv_heads = 1,
+                 .head_dim = 1,
+                 .block_size = options_.scheduler.block_size};
+  view.num_free_blocks = static_cast<int>(stats.blocks[static_cast<int>(BlockState::kFree)] +
+                                          stats.blocks[static_cast<int>(BlockState::kCached)]);
+  view.num_queued_tokens = stats.waiting_tokens;
+  view.num_queued_prompts =
+      stats.waiting_tokens > 0 ? stats.waiting_requests + stats.prefilling_requests : 0;
+  view.num_requests = stats.decoding_requests + stats.receiving_requests + stats.expected_requests +
+                      stats.waiting_requests + stats.prefilling_requests;
+  view.num_decoding = stats.decoding_requests;
+  view.num_decoding_tokens = stats.decoding_tokens;
+  const LatencyCoefficients& latency = options_.latency.coefficients();
+  view.latency = {.knows_prefill = true, .knows_decode = true, .coefficients = latency};
+  view.num_steps = Totals().steps;
+  view.compute = absl::StrCat(latency.prefill.token_ms, " ", latency.decode.base_ms);
+  return view;
 }
 
 PrefixChanges SimInstance::TakePrefixChanges() {

@@ -73,6 +73,9 @@ class SimInstance {
   SchedulerStats Stats() const { return scheduler_->Stats(); }
   SimInstanceTotals Totals() const;
 
+  // What its heartbeat tells of it, under the name `id`.
+  InstanceView View(const InstanceId& id) const;
+
   // What of its prefix cache has changed since it was last asked, a heartbeat's worth at most.
   PrefixChanges TakePrefixChanges();
 
