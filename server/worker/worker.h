@@ -28,12 +28,13 @@ struct WorkerOptions {
   bool prefix_caching = true;
   absl::Duration kv_lease = absl::Seconds(10);
   absl::Duration health_timeout = absl::Seconds(20);
+  std::string event_log;  // folder; empty: none
 };
 
 class Worker {
  public:
-  // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create;
-  // UNAVAILABLE names an address in use.
+  // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create
+  // and EventLogFile::Create; UNAVAILABLE names an address in use.
   static absl::StatusOr<std::unique_ptr<Worker>> Create(const WorkerOptions& options);
   virtual ~Worker() = default;
 
