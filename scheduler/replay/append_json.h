@@ -67,9 +67,10 @@ void AppendChangedFields(const T& value, const T& base, std::string* out);
 template <HasFields T>
 void AppendAllFields(const T& value, std::string* out);
 
-// Ascending neighbours as one: "0-12,40". For the blocks of a sequence, which are mostly in a row.
+// Ascending neighbours as one, behind `before`: "0-12,40". For the blocks of a sequence, which are
+// mostly in a row.
 template <typename T>
-void AppendRuns(absl::Span<const T> numbers, std::string* out);
+void AppendRuns(absl::Span<const T> numbers, std::string* out, const char* before = "");
 
 // --- Definitions.
 
@@ -137,8 +138,8 @@ void AppendAllFields(const T& value, std::string* out) {
 }
 
 template <typename T>
-void AppendRuns(absl::Span<const T> numbers, std::string* out) {
-  out->push_back('"');
+void AppendRuns(absl::Span<const T> numbers, std::string* out, const char* before) {
+  absl::StrAppend(out, "\"", before);
   for (size_t i = 0; i < numbers.size();) {
     size_t end = i + 1;
     while (end < numbers.size() && numbers[end] == numbers[end - 1] + 1) ++end;

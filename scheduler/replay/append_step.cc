@@ -1,5 +1,6 @@
 #include "scheduler/replay/append_step.h"
 
+#include <algorithm>
 #include <array>
 
 #include "absl/strings/str_cat.h"
@@ -88,13 +89,26 @@ void AppendEventFields(const Event& event, std::string* out) {
   }
 }
 
+void AppendTable(absl::Span<const BlockId> table, std::vector<BlockId>* last, std::string* out) {
+  const size_t num_known = last->size();
+  const bool continues = num_known > 0 && num_known <= table.size() &&
+                         std::equal(last->begin(), last->end(), table.begin());
+  if (!continues) {
+    last->assign(table.begin(), table.end());
+    return AppendRuns(table, out);
+  }
+  const absl::Span<const BlockId> added = table.subspan(num_known);
+  AppendRuns(added, out, "+");
+  last->insert(last->end(), added.begin(), added.end());
+}
+
 }  // namespace
 
-void AppendRows(absl::Span<const BatchRow> rows, std::string* out) {
-  AppendArray(rows, out, [out](const BatchRow& row) {
+void AppendRows(absl::Span<const BatchRow> rows, BlockTables* last, std::string* out) {
+  AppendArray(rows, out, [&](const BatchRow& row) {
     absl::StrAppend(out, "[", row.request.value(), ",", row.tokens.size(), ",", row.begin, ",");
     absl::StrAppend(out, row.num_tokens, ",", row.sample ? "1," : "0,");
-    AppendRuns(row.block_table, out);
+    AppendTable(row.block_table, &(*last)[row.request], out);
     out->push_back(']');
   });
 }

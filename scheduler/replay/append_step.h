@@ -5,15 +5,21 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/types/span.h"
 #include "engine/core/batch.h"
+#include "engine/core/ids.h"
 #include "scheduler/event.h"
 
 namespace tandem {
 
+// The blocks of the last row of each request.
+using BlockTables = absl::flat_hash_map<RequestId, std::vector<BlockId>>;
+
 // [[request, num_tokens so far, begin, num_tokens, draws a token (1 or 0), "blocks"], ..]: the
-// tokens of a sequence are known from its request and from earlier outputs.
-void AppendRows(absl::Span<const BatchRow> rows, std::string* out);
+// tokens of a sequence are known from its request and from earlier outputs. Blocks that continue
+// those in `last` are "+" and the further ones, which are seldom any; `last` then has these rows'.
+void AppendRows(absl::Span<const BatchRow> rows, BlockTables* last, std::string* out);
 
 // [["out", block, host_block], ..].
 void AppendCopies(absl::Span<const BlockCopy> copies, std::string* out);

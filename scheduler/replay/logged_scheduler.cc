@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "scheduler/replay/append_step.h"
-
 namespace tandem {
 
 LoggedScheduler::LoggedScheduler(std::unique_ptr<InstanceScheduler> scheduler, LineSink sink)
@@ -25,6 +23,13 @@ void LoggedScheduler::LogCall(const char* call, RequestId id, uint32_t attempt, 
   line_.Add("id", id);
   line_.Add("attempt", attempt);
   line_.End();
+}
+
+void LoggedScheduler::AddEvents(const std::vector<Event>& events) {
+  AppendEvents(events, line_.Open("events"));
+  for (const Event& event : events) {
+    if (IsTerminal(event.kind)) tables_.erase(event.id);
+  }
 }
 
 absl::Status LoggedScheduler::Add(Request request, absl::Time now) {
@@ -104,7 +109,7 @@ Batch LoggedScheduler::Schedule(absl::Time now) {
   line_.Add("now", now);
   if (!batch.empty()) {
     line_.Add("step", batch.step);
-    AppendRows(batch.rows, line_.Open("rows"));
+    AppendRows(batch.rows, &tables_, line_.Open("rows"));
   }
   if (!batch.copies.empty()) AppendCopies(batch.copies, line_.Open("copies"));
   line_.End();
@@ -119,7 +124,7 @@ std::vector<Event> LoggedScheduler::Commit(const Batch& batch, const StepOutput&
   line_.Add("step", batch.step);
   AppendOutput(batch, output, line_.Open("output"));
   std::vector<Event> events = scheduler_->Commit(batch, output, now);
-  AppendEvents(events, line_.Open("events"));
+  AddEvents(events);
   line_.End();
   return events;
 }
@@ -132,7 +137,7 @@ std::vector<Event> LoggedScheduler::Fail(const Batch& batch, const absl::Status&
   line_.Add("now", now);
   line_.Add("step", batch.step);
   line_.Add("status", status);
-  AppendEvents(events, line_.Open("events"));
+  AddEvents(events);
   line_.End();
   return events;
 }
@@ -146,7 +151,7 @@ std::vector<Event> LoggedScheduler::TakeEvents() {
   std::vector<Event> events = scheduler_->TakeEvents();
   if (!line_.is_on() || events.empty()) return events;
   line_.Begin("take_events");
-  AppendEvents(events, line_.Open("events"));
+  AddEvents(events);
   line_.End();
   return events;
 }

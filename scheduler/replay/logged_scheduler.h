@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "scheduler/instance_scheduler.h"
+#include "scheduler/replay/append_step.h"
 #include "scheduler/replay/call_line.h"
 
 namespace tandem {
@@ -56,8 +57,11 @@ class LoggedScheduler {
   void LogCall(const char* call, absl::Time now);  // the whole line
   void LogCall(const char* call, RequestId id, uint32_t attempt, absl::Time now);
 
+  void AddEvents(const std::vector<Event>& events);
+
   const std::unique_ptr<InstanceScheduler> scheduler_;
   CallLine line_;
+  BlockTables tables_;  // of requests that have not ended
 };
 
 }  // namespace tandem

@@ -54,7 +54,7 @@ TEST(LogReplayTest, FindsTheFirstDecisionThatWasAnother) {
   std::vector<std::string> lines = SmallLog();
   size_t changed = 0;
   while (lines[changed].find(R"("step":2,"rows")") == std::string::npos) ++changed;
-  const std::string logged = absl::StrReplaceAll(lines[changed], {{",1,\"0", ",1,\"7"}});
+  const std::string logged = absl::StrReplaceAll(lines[changed], {{",1,\"+", ",1,\"+7"}});
   ASSERT_NE(logged, lines[changed]);
   const std::string replayed = std::exchange(lines[changed], logged);
   const absl::StatusOr<ReplayReport> report = Replay(lines);

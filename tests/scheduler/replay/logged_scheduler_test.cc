@@ -51,7 +51,7 @@ TEST(LoggedSchedulerTest, WritesEveryCallOfARequestWithItsOutcome) {
           R"({"call":"schedule","now":2,"step":1,"rows":[[7,3,0,3,1,"0"]]})",
           R"({"call":"take_events","events":[["begun",7,0,3,0,"0"]]})",
           R"({"call":"commit","now":3,"step":1,"output":[5],"events":[["token",7,0,0,5]]})",
-          R"({"call":"schedule","now":4,"step":2,"rows":[[7,4,3,1,1,"0"]]})",
+          R"({"call":"schedule","now":4,"step":2,"rows":[[7,4,3,1,1,"+"]]})",
           R"({"call":"fail","now":5,"step":2,"status":["INTERNAL","dead step"],"events":[]})",
           R"({"call":"abort","now":6,"id":7,"attempt":0})",
           R"({"call":"take_events","events":[["finished",7,0,"aborted"]]})",
@@ -115,6 +115,20 @@ TEST(LoggedSchedulerTest, RowsThatAreNotAsAskedForAreReplayedToo) {
   EXPECT_THAT(scheduler->lines.back(),
               HasSubstr(R"("output":[{"request":9,"tokens":[5,6]},{"request":9,"tokens":[5,6]}])"));
   ExpectEqualReplay(scheduler->lines);
+}
+
+TEST(LoggedSchedulerTest, BlocksAreWrittenOnceAndAgainAfterAPreemption) {
+  BlockTables last;
+  const auto written = [&last](const std::vector<BlockId>& table) {
+    std::string out;
+    AppendRows({{.request = RequestId(7), .block_table = table}}, &last, &out);
+    return out.substr(out.find('"'), out.rfind('"') + 1 - out.find('"'));
+  };
+  EXPECT_EQ(written({4, 5, 9}), "\"4-5,9\"");
+  EXPECT_EQ(written({4, 5, 9}), "\"+\"");
+  EXPECT_EQ(written({4, 5, 9, 11, 12}), "\"+11-12\"");
+  EXPECT_EQ(written({4, 6, 9, 11, 12, 13}), "\"4,6,9,11-13\"");
+  EXPECT_EQ(written({4}), "\"4\"");
 }
 
 TEST(LoggedSchedulerTest, WithoutASinkItPassesEverythingOn) {
