@@ -50,6 +50,8 @@ class InstanceScheduler {
   // INVALID_ARGUMENT names the field of `options` that makes no sense.
   static absl::StatusOr<std::unique_ptr<InstanceScheduler>> Create(const InstanceOptions& options);
 
+  const InstanceOptions& options() const { return options_; }
+
   // --- Requests in. A request that is not accepted leaves no trace and gets no events:
   // INVALID_ARGUMENT (no prompt, or no room for output in max_model_len), RESOURCE_EXHAUSTED (never
   // fits the pool, or the queue is full), ALREADY_EXISTS (this or a later attempt is here, or

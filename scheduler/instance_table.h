@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
@@ -47,9 +48,9 @@ class InstanceTable {
 
    private:
     friend class InstanceTable;
-    // That it has not reported yet; that it has, and decodes; that has ended, and was in the last
-    // report all the same.
-    absl::flat_hash_map<RequestId, Dispatch> dispatched;
+    // That it has not reported yet, in order, since fractions add up to other bits in another one;
+    // that it has, and decodes; that has ended, and was in the last report all the same.
+    absl::btree_map<RequestId, Dispatch> dispatched;
     absl::flat_hash_map<RequestId, Dispatch> reported;
     std::vector<Dispatch> ended;  // `time`: when
     bool is_ranked = false;       // in its kind's orders, at these places

@@ -122,6 +122,11 @@ std::vector<InstanceView> Router::Instances() const {
   return views;
 }
 
+const InstanceView* Router::Find(const InstanceId& id) const {
+  const auto found = table_.instances().find(id);
+  return found == table_.instances().end() ? nullptr : &found->second.view;
+}
+
 RequestId Router::NewRequestId() {
   uint64_t id = 0;
   while (id == 0) id = random_();  // 0 reads as "no request" on the wire

@@ -76,6 +76,8 @@ class Router {
 
   // By id, as last reported.
   std::vector<InstanceView> Instances() const;
+  // One of them, until it reports again; null where the id is unknown.
+  const InstanceView* Find(const InstanceId& id) const;
 
  private:
   RouteChooser::Cluster Cluster() const {

@@ -32,6 +32,7 @@ constexpr Subcommand kSubcommands[] = {
     {"profile", PROFILE, RunProfile, "times of the engine's steps, for the simulator"},
     {"simulate", SIMULATE, RunSimulate, "a placement under simulated load"},
     {"plan", PLAN, RunPlan, "the placement with the highest goodput per GPU"},
+    {"replay", REPLAY, RunReplay, "event logs again, each decision compared with the logged one"},
     {"quantize", QUANTIZE, RunQuantize, "a smaller GGUF file of a model"},
 };
 

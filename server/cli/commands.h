@@ -26,6 +26,7 @@ absl::Status RunSimulate(const Config& config);
 absl::Status RunPlan(const Config& config);
 absl::Status RunQuantize(const Config& config);
 absl::Status RunBench(const Config& config);
+absl::Status RunReplay(const Config& config);
 
 // "0.1.0".
 const char* TandemVersion();

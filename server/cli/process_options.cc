@@ -131,6 +131,7 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   options.prefix_caching = config.prefix_caching();
   options.kv_lease = absl::Seconds(config.kv_lease());
   options.health_timeout = absl::Seconds(config.health_timeout());
+  options.event_log = config.event_log();
 
   ASSIGN_OR_RETURN(options.runner, MakeRunnerOptions(config));
   return options;

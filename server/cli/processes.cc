@@ -60,7 +60,8 @@ absl::Status RunScheduler(const Config& config) {
       auto controller,
       Controller::Create({.host = config.host(),
                           .grpc_port = static_cast<int>(config.grpc_port()),
-                          .kv_bytes_per_second = static_cast<double>(config.kv_bandwidth())}));
+                          .kv_bytes_per_second = static_cast<double>(config.kv_bandwidth()),
+                          .event_log = config.event_log()}));
   std::cout << "listening grpc=" << config.host() << ":" << controller->port() << std::endl;
   WaitForTermination();
   controller->Shutdown();

@@ -53,6 +53,7 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
   add("--block-size", config.block_size());
   add("--prefix-caching", config.prefix_caching());
   add("--kv-lease", config.kv_lease());
+  if (!config.event_log().empty()) add("--event-log", config.event_log());
   add("--health-timeout", config.health_timeout());
   add("--drain-timeout", config.drain_timeout());
   add("--log-level", config.log_level());
@@ -121,7 +122,8 @@ absl::Status RunServe(const Config& config) {
   ASSIGN_OR_RETURN(
       auto controller,
       Controller::Create({.host = "127.0.0.1",
-                          .kv_bytes_per_second = static_cast<double>(config.kv_bandwidth())}));
+                          .kv_bytes_per_second = static_cast<double>(config.kv_bandwidth()),
+                          .event_log = config.event_log()}));
   ASSIGN_OR_RETURN(GatewayOptions gateway_options, MakeGatewayOptions(config));
   gateway_options.scheduler = controller->InProcessChannel();
   ASSIGN_OR_RETURN(auto gateway, Gateway::Create(gateway_options));

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -12,14 +13,16 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "proto/scheduler.pb.h"
-#include "scheduler/router.h"
+#include "scheduler/replay/logged_router.h"
 
 namespace tandem {
 
 // Thread-safe; every call is short.
 class Cluster {
  public:
-  explicit Cluster(const RouterOptions& options) : router_(options) {}
+  // The Router's log goes to `event_log`, if there is one, under the lock.
+  explicit Cluster(const RouterOptions& options, LineSink event_log = nullptr)
+      : router_(options, std::move(event_log)) {}
 
   // FAILED_PRECONDITION: its model is not the one the cluster serves, or its KV fits no peer; says
   // why.
@@ -44,7 +47,7 @@ class Cluster {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
-  Router router_ ABSL_GUARDED_BY(mutex_);
+  LoggedRouter router_ ABSL_GUARDED_BY(mutex_);
   std::map<std::string, v1::InstanceState> instances_ ABSL_GUARDED_BY(mutex_);
 };
 

@@ -6,13 +6,16 @@
 #include <chrono>
 #include <random>
 #include <thread>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "engine/core/status_macros.h"
 #include "server/controller/cluster.h"
 #include "server/controller/scheduler_service.h"
+#include "server/event_log/event_log_file.h"
 
 namespace tandem {
 namespace {
@@ -23,11 +26,13 @@ constexpr absl::Duration kTick = absl::Milliseconds(100);
 
 class GrpcController : public Controller {
  public:
-  explicit GrpcController(const ControllerOptions& options)
-      : cluster_(
+  GrpcController(const ControllerOptions& options, std::unique_ptr<EventLogFile> event_log)
+      : event_log_(std::move(event_log)),
+        cluster_(
             {.seed = (static_cast<uint64_t>(std::random_device()()) << 32) | std::random_device()(),
              .heartbeat_timeout = options.heartbeat_timeout,
-             .kv_bytes_per_second = options.kv_bytes_per_second}),
+             .kv_bytes_per_second = options.kv_bytes_per_second},
+            EventLogSink()),
         service_(&cluster_, options.heartbeat) {}
   ~GrpcController() override { Shutdown(); }
 
@@ -40,8 +45,13 @@ class GrpcController : public Controller {
   void Shutdown() override;
 
  private:
+  LineSink EventLogSink() const {
+    if (event_log_ == nullptr) return nullptr;
+    return [log = event_log_.get()](absl::string_view line) { log->Append(line); };
+  }
   void RunTicks();
 
+  const std::unique_ptr<EventLogFile> event_log_;  // null: none
   Cluster cluster_;
   SchedulerService service_;
   std::unique_ptr<grpc::Server> server_;
@@ -90,8 +100,13 @@ void GrpcController::Shutdown() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Controller>> Controller::Create(const ControllerOptions& options) {
-  auto controller = std::make_unique<GrpcController>(options);
-  if (absl::Status status = controller->Listen(options); !status.ok()) return status;
+  std::unique_ptr<EventLogFile> event_log;
+  if (!options.event_log.empty()) {
+    ASSIGN_OR_RETURN(event_log,
+                     EventLogFile::Create(RouterLogPath(options.event_log, absl::Now())));
+  }
+  auto controller = std::make_unique<GrpcController>(options, std::move(event_log));
+  RETURN_IF_ERROR(controller->Listen(options));
   return controller;
 }
 

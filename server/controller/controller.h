@@ -19,11 +19,12 @@ struct ControllerOptions {
   absl::Duration heartbeat = absl::Milliseconds(100);           // how often workers report
   absl::Duration heartbeat_timeout = absl::Milliseconds(2000);  // silent for longer: not routed to
   double kv_bytes_per_second = 1e9;                             // between two workers
+  std::string event_log;                                        // folder; empty: none
 };
 
 class Controller {
  public:
-  // Listens at once. UNAVAILABLE names the address that is in use.
+  // Listens at once. UNAVAILABLE names the address that is in use; errors of EventLogFile::Create.
   static absl::StatusOr<std::unique_ptr<Controller>> Create(const ControllerOptions& options);
   virtual ~Controller() = default;
 

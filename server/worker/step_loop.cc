@@ -17,10 +17,10 @@ constexpr int kMaxPrefixChanges = 4096;
 
 StepLoop::StepLoop(std::unique_ptr<InstanceScheduler> scheduler, ModelRunner* runner,
                    const Options& options)
-    : options_(options), runner_(runner), scheduler_(std::move(scheduler)) {
+    : options_(options), runner_(runner), scheduler_(std::move(scheduler), options.event_log) {
   runner_->SetLayerDoneCallback([this](uint64_t step, int layer) { OnLayerDone(step, layer); });
   absl::MutexLock lock(&mutex_);
-  stats_ = scheduler_->Stats();
+  stats_ = scheduler_.Stats();
 }
 
 StepLoop::~StepLoop() { Stop(); }
@@ -59,7 +59,7 @@ void StepLoop::HandOver(absl::Time end) {
 }
 
 void StepLoop::TellLeaving(absl::Duration time_left) {
-  for (const UnfinishedRequest& request : scheduler_->Unfinished()) {
+  for (const UnfinishedRequest& request : scheduler_.Unfinished()) {
     const auto it = sinks_.find(request.id);
     if (it == sinks_.end() || it->second.attempt != request.attempt || it->second.is_leaving ||
         pace_.TimeToFinish(request, runner_->max_num_batched_tokens()) <= time_left) {
@@ -105,13 +105,13 @@ void StepLoop::Run() {
     }
     RunInbox();
     const absl::Time now = absl::Now();
-    const Batch batch = scheduler_->Schedule(now);
+    const Batch batch = scheduler_.Schedule(now);
     runner_->Copy(batch.copies);  // before events let others write to blocks that are free now
-    Dispatch(scheduler_->TakeEvents(), {now});
+    Dispatch(scheduler_.TakeEvents(), {now});
     if (!batch.empty() && !BeginStep(batch)) return;
     if (steps_.empty()) {
       PublishStats(absl::ZeroDuration(), /*idle=*/true, now);
-      WaitForWork(scheduler_->NextTick());
+      WaitForWork(scheduler_.NextTick());
     } else if (batch.empty() || runner_->num_in_flight() == runner_->depth()) {
       if (!FinishStep()) return;
     }
@@ -124,19 +124,19 @@ void StepLoop::RunInbox() {
     absl::MutexLock lock(&mutex_);
     commands.swap(inbox_);
   }
-  Context context{.scheduler = *scheduler_, .now = absl::Now()};
+  Context context{.scheduler = scheduler_, .now = absl::Now()};
   for (Command& command : commands) command(context);
-  Dispatch(scheduler_->TakeEvents(), {context.now});
+  Dispatch(scheduler_.TakeEvents(), {context.now});
 }
 
 void StepLoop::Accept(Submission& submission, absl::Time now) {
   const RequestId id = submission.request.id;
   const uint32_t attempt = submission.request.attempt;
   const absl::Status status = submission.expect
-                                  ? scheduler_->Expect(std::move(submission.request), now)
-                                  : scheduler_->Add(std::move(submission.request), now);
+                                  ? scheduler_.Expect(std::move(submission.request), now)
+                                  : scheduler_.Add(std::move(submission.request), now);
   // A later attempt ends the one before it, whose sink hears of that before it is replaced.
-  Dispatch(scheduler_->TakeEvents(), {now});
+  Dispatch(scheduler_.TakeEvents(), {now});
   if (status.ok()) {
     sinks_[id] = Entry{.attempt = attempt, .sink = std::move(submission.sink)};
   } else {
@@ -171,7 +171,7 @@ bool StepLoop::FinishStep() {
   const StepInFlight step = std::move(steps_.front());
   steps_.pop_front();
   if (output.ok()) {
-    Dispatch(scheduler_->Commit(step.batch, *output, end), {end, step.begin});
+    Dispatch(scheduler_.Commit(step.batch, *output, end), {end, step.begin});
   } else {
     FailStep(step.batch, output.status());
   }
@@ -188,7 +188,7 @@ void StepLoop::FailStep(const Batch& batch, const absl::Status& status) {
   LOG(ERROR) << "step " << batch.step << " failed: " << status;
   if (absl::IsUnavailable(status)) return;  // the process ends, and its requests go elsewhere
   const absl::Time now = absl::Now();
-  Dispatch(scheduler_->Fail(batch, status, now), {now});
+  Dispatch(scheduler_.Fail(batch, status, now), {now});
 }
 
 void StepLoop::OnLayerDone(uint64_t step, int layer) {
@@ -216,13 +216,13 @@ void StepLoop::Dispatch(const std::vector<Event>& events, const EventTime& time)
 }
 
 void StepLoop::PublishStats(absl::Duration step, bool idle, absl::Time now) {
-  const SchedulerStats stats = scheduler_->Stats();
+  const SchedulerStats stats = scheduler_.Stats();
   absl::MutexLock lock(&mutex_);
   stats_ = stats;
   step_latency_ = {.knows_prefill = latency_.IsPrefillCalibrated(),
                    .knows_decode = latency_.IsDecodeCalibrated(),
                    .coefficients = latency_.model().coefficients()};
-  if (prefix_changes_.empty()) prefix_changes_ = scheduler_->TakePrefixChanges(kMaxPrefixChanges);
+  if (prefix_changes_.empty()) prefix_changes_ = scheduler_.TakePrefixChanges(kMaxPrefixChanges);
   step_seconds_ += absl::ToDoubleSeconds(step);
   idle_ = idle;
   last_progress_ = now;

@@ -17,6 +17,7 @@
 #include "scheduler/instance_scheduler.h"
 #include "scheduler/instance_view.h"
 #include "scheduler/latency_fit.h"
+#include "scheduler/replay/logged_scheduler.h"
 #include "server/worker/step_pace.h"
 
 namespace tandem {
@@ -59,7 +60,7 @@ class StepLoop {
  public:
   // What a command may touch: it runs on the loop's thread between two steps.
   struct Context {
-    InstanceScheduler& scheduler;
+    LoggedScheduler& scheduler;
     absl::Time now;
   };
   using Command = std::function<void(Context&)>;
@@ -67,6 +68,7 @@ class StepLoop {
   struct Options {
     int max_inbox = 65536;
     absl::Duration health_timeout = absl::Seconds(20);
+    LineSink event_log = nullptr;  // of the scheduler; called on the loop's thread
   };
 
   // `runner` outlives the loop and belongs to it from now on.
@@ -134,7 +136,7 @@ class StepLoop {
   ModelRunner* const runner_;
 
   // Loop thread only.
-  std::unique_ptr<InstanceScheduler> scheduler_;
+  LoggedScheduler scheduler_;
   absl::flat_hash_map<RequestId, Entry> sinks_;
   std::deque<StepInFlight> steps_;              // in the runner; at most its depth
   absl::Time last_end_ = absl::InfinitePast();  // of a step

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
+#include "server/event_log/event_log_file.h"
 #include "server/grpc_channel.h"
 #include "server/worker/advertised_address.h"
 #include "server/worker/convert.h"
@@ -95,12 +96,15 @@ class GrpcWorker : public Worker {
   bool Drain(absl::Duration timeout) override;
 
  private:
+  absl::Status OpenEventLog(const WorkerOptions& options);
+  LineSink EventLogSink() const;
   absl::Status Listen(const WorkerOptions& options);
   void Register(const WorkerOptions& options);
   void Stop();
 
   // In the order of construction; Stop ends them from the last to the first.
   uint64_t epoch_ = RandomEpoch();
+  std::unique_ptr<EventLogFile> event_log_;  // null: none
   std::unique_ptr<ModelRunner> runner_;
   std::unique_ptr<StepLoop> loop_;
   std::unique_ptr<WorkerService> service_;
@@ -112,6 +116,7 @@ class GrpcWorker : public Worker {
 absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& options) {
   KeepFreedFrames();
   auto worker = std::make_unique<GrpcWorker>();
+  RETURN_IF_ERROR(worker->OpenEventLog(options));
   ASSIGN_OR_RETURN(worker->runner_, ModelRunner::Create(options.runner));
   const KvCache& cache = worker->runner_->kv_cache();
   ASSIGN_OR_RETURN(auto scheduler,
@@ -130,7 +135,8 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
                         .lease = options.kv_lease}));
   worker->loop_ =
       std::make_unique<StepLoop>(std::move(scheduler), worker->runner_.get(),
-                                 StepLoop::Options{.health_timeout = options.health_timeout});
+                                 StepLoop::Options{.health_timeout = options.health_timeout,
+                                                   .event_log = worker->EventLogSink()});
   worker->service_ = std::make_unique<WorkerService>(
       WorkerService::Options{.epoch = worker->epoch_,
                              .vocab_size = worker->runner_->config().vocab_size,
@@ -144,6 +150,18 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
   worker->loop_->Start();
   worker->Register(options);
   return worker;
+}
+
+absl::Status GrpcWorker::OpenEventLog(const WorkerOptions& options) {
+  if (options.event_log.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(event_log_, EventLogFile::Create(InstanceLogPath(
+                                   options.event_log, options.instance_id.value(), epoch_)));
+  return absl::OkStatus();
+}
+
+LineSink GrpcWorker::EventLogSink() const {
+  if (event_log_ == nullptr) return nullptr;
+  return [log = event_log_.get()](absl::string_view line) { log->Append(line); };
 }
 
 absl::Status GrpcWorker::Listen(const WorkerOptions& options) {

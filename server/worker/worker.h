@@ -28,6 +28,7 @@ struct WorkerOptions {
   bool prefix_caching = true;
   absl::Duration kv_lease = absl::Seconds(10);
   absl::Duration health_timeout = absl::Seconds(20);
+  std::string event_log;  // folder; empty: none
 };
 
 // With how many prompt tokens in a step the device is busy, so that more of them come out later and
@@ -36,8 +37,8 @@ int SaturatingTokens(Isa isa);
 
 class Worker {
  public:
-  // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create;
-  // UNAVAILABLE names an address in use.
+  // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create
+  // and EventLogFile::Create; UNAVAILABLE names an address in use.
   static absl::StatusOr<std::unique_ptr<Worker>> Create(const WorkerOptions& options);
   virtual ~Worker() = default;
 

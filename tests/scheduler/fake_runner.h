@@ -124,10 +124,12 @@ inline std::vector<TokenId> ExpectedOutput(const Request& request, int max_model
   }
 }
 
-// A scheduler with its runner, stepped by hand. Keeps every event it has seen.
-struct FakeInstance {
-  explicit FakeInstance(const InstanceOptions& options)
-      : scheduler(std::move(InstanceScheduler::Create(options)).value()), runner(options) {}
+// A scheduler with its runner, stepped by hand. Keeps every event it has seen. `Scheduler` is an
+// InstanceScheduler, or has its interface.
+template <typename Scheduler>
+struct FakeInstanceOf {
+  explicit FakeInstanceOf(const InstanceOptions& options)
+      : scheduler(std::move(Scheduler::Create(options)).value()), runner(options) {}
 
   // One step: false when nothing was runnable.
   bool Step(absl::Time now = absl::UnixEpoch()) {
@@ -167,11 +169,12 @@ struct FakeInstance {
   // Free or cached.
   int NumUnused() const { return NumBlocks(BlockState::kFree) + NumBlocks(BlockState::kCached); }
 
-  std::unique_ptr<InstanceScheduler> scheduler;
+  std::unique_ptr<Scheduler> scheduler;
   FakeRunner runner;
   std::vector<Event> events;
   std::vector<BatchRow> last_batch_rows;  // spans are stale; the numbers are good
 };
+using FakeInstance = FakeInstanceOf<InstanceScheduler>;
 
 inline InstanceOptions SmallOptions() {
   return {.num_blocks = 32,

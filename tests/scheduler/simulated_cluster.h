@@ -31,9 +31,11 @@ struct ClusterOptions {
   double fault_rate = 0.02;  // of each kind, per operation
 };
 
-class SimulatedCluster {
+// `Scheduler` as in FakeInstanceOf.
+template <typename Scheduler>
+class SimulatedClusterOf {
  public:
-  explicit SimulatedCluster(const ClusterOptions& options)
+  explicit SimulatedClusterOf(const ClusterOptions& options)
       : options_(options), random_(options.seed) {
     workers_.emplace_back(options.prefill);
     workers_.emplace_back(options.decode);
@@ -58,6 +60,7 @@ class SimulatedCluster {
 
   // Every batch and event, one a line.
   const std::string& log() const { return log_; }
+  const Scheduler& scheduler(int side) const { return *workers_[side].scheduler; }
   SchedulerStats stats(int side) const { return workers_[side].scheduler->Stats(); }
   int num_clients() const { return static_cast<int>(clients_.size()); }
   int num_completed() const { return num_completed_; }
@@ -67,8 +70,8 @@ class SimulatedCluster {
   static constexpr int kDecode = 1;
 
  private:
-  struct Worker : FakeInstance {
-    using FakeInstance::FakeInstance;
+  struct Worker : FakeInstanceOf<Scheduler> {
+    using FakeInstanceOf<Scheduler>::FakeInstanceOf;
     std::deque<Batch> in_flight;
     std::map<std::pair<uint64_t, uint32_t>, int> num_ends;  // of each accepted attempt
   };
@@ -110,6 +113,8 @@ class SimulatedCluster {
     if (Chance(0.8)) EndStep(kPrefill, rate);
     if (Chance(0.8)) EndStep(kDecode, rate);
     if (Chance(0.7)) CopySome();
+    // An offer may reserve blocks for others, which a transfer that is given up next must know of.
+    React(kDecode, workers_[kDecode].scheduler->TakeEvents());
     if (Chance(0.7)) Deliver();
     if (Chance(rate)) AbortOne();
     if (Chance(rate)) LoseTransfer();
@@ -473,5 +478,6 @@ class SimulatedCluster {
   int num_completed_ = 0;
   int num_replays_ = 0;
 };
+using SimulatedCluster = SimulatedClusterOf<InstanceScheduler>;
 
 }  // namespace tandem

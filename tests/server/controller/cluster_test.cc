@@ -4,6 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
+
+#include "absl/strings/strip.h"
+#include "scheduler/replay/log_replay.h"
 
 namespace tandem {
 namespace {
@@ -172,6 +176,26 @@ TEST_F(ClusterTest, ALatencyThatMakesNoSenseIsNotKnown) {
   const auto route = cluster_.Route({}, kStart);
   ASSERT_TRUE(route.ok()) << route.status();
   EXPECT_EQ(route->ttft_ms(), 0);
+}
+
+TEST(ClusterLogTest, WhatItAsksItsRouterIsReplayedToTheByte) {
+  std::vector<std::string> lines;
+  Cluster cluster({.seed = 3}, [&lines](absl::string_view line) {
+    lines.emplace_back(absl::StripSuffix(line, "\n"));
+  });
+  ASSERT_TRUE(cluster.Register(Worker("m", v1::ROLE_MIXED), kStart).ok());
+  v1::HeartbeatRequest beat = Beat("m");
+  beat.mutable_prefixes()->set_restart(true);
+  beat.mutable_prefixes()->add_added(17);
+  ASSERT_TRUE(cluster.Heartbeat(beat, kStart).ok());
+  const auto route = cluster.Route({}, kStart);
+  ASSERT_TRUE(route.ok());
+  cluster.Complete(route->request_id());
+  cluster.Leave("m", 1);
+  LogReplay replay;
+  for (const std::string& line : lines) ASSERT_TRUE(replay.Play(line).ok()) << line;
+  EXPECT_EQ(replay.report().num_calls, 6);
+  EXPECT_EQ(replay.report().num_equal_calls, 6);
 }
 
 }  // namespace
