@@ -152,6 +152,7 @@ std::string ClusterPlanTable(const ClusterPlanReport& report) {
                         report.ranking.ranked.size(), report.ranking.NumSimulations(),
                         absl::FormatDuration(absl::Trunc(report.elapsed, absl::Milliseconds(10))),
                         report.num_threads, report.num_threads == 1 ? "" : "s");
+  for (const Crossover& crossover : report.crossovers) table += CrossoverTable(crossover);
   return table;
 }
 
@@ -166,6 +167,9 @@ ordered_json ClusterPlanJson(const ClusterPlanReport& report) {
   ordered_json json = {{"cluster", report.cluster}, {"devices", report.num_devices},
                        {"targets", report.targets}, {"placements", placements},
                        {"cannot_run", unrunnable},  {"winner", nullptr}};
+  for (const Crossover& crossover : report.crossovers) {
+    json["crossovers"].push_back(CrossoverJson(crossover));
+  }
   if (!report.ranking.HasWinner()) return json;
   json["winner"] = report.winner().placement.ToString();
   json["copies"] = report.NumCopies();

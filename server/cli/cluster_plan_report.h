@@ -10,6 +10,7 @@
 #include "scheduler/planner/cluster_nodes.h"
 #include "scheduler/planner/cluster_search.h"
 #include "server/cli/launch_plan.h"
+#include "server/cli/plan_crossover.h"
 #include "server/cli/plan_queue.h"
 
 namespace tandem {
@@ -28,6 +29,7 @@ struct ClusterPlanReport {
   std::vector<std::vector<std::string>> node_names;  // of each copy's instances, by role
   LaunchPlan launch;                                 // of the first copy
   std::optional<PrefillTheory> theory;
+  std::vector<Crossover> crossovers;  // that were asked for
 
   const RankedCluster& winner() const { return ranking.ranked.front(); }
   int NumCopies() const { return static_cast<int>(node_names.size()); }

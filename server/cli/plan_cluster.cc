@@ -13,6 +13,7 @@
 #include "server/bench/run_series.h"
 #include "server/cli/cluster_plan_report.h"
 #include "server/cli/cluster_planner.h"
+#include "server/cli/plan_html.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/series_output.h"
 
@@ -56,6 +57,20 @@ absl::Status DescribeWinner(const ClusterPlanner& planner, ClusterPlanReport* re
   return absl::OkStatus();
 }
 
+// Searches in situations that differ in something, as the options ask.
+absl::Status Vary(const ClusterPlanner& planner, ClusterPlanReport* report) {
+  const Config& config = planner.config();
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, ParseCrossovers(config.crossover()));
+  for (const std::string& name : names) {
+    ProgressBar bar;
+    ASSIGN_OR_RETURN(Crossover crossover,
+                     FindCrossover(planner, report->ranking, name,
+                                   [&](int done, int all) { bar.Show(name, done, all); }));
+    report->crossovers.push_back(std::move(crossover));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status WriteText(const std::string& path, const std::string& text) {
   std::ofstream file(path);
   file << text;
@@ -65,6 +80,9 @@ absl::Status WriteText(const std::string& path, const std::string& text) {
 }
 
 absl::Status WriteFiles(const Config& config, const ClusterPlanReport& report) {
+  if (!config.html().empty()) {
+    RETURN_IF_ERROR(WriteText(config.html(), ClusterPlanHtml(report)));
+  }
   if (config.compose().empty()) return absl::OkStatus();
   if (report.launch.compose.empty()) {
     return absl::FailedPreconditionError(
@@ -79,9 +97,11 @@ absl::Status WriteFiles(const Config& config, const ClusterPlanReport& report) {
 
 absl::Status RunClusterPlan(const Config& config) {
   RETURN_IF_ERROR(CheckWritable(config));
+  RETURN_IF_ERROR(ParseCrossovers(config.crossover()).status());
   ASSIGN_OR_RETURN(const ClusterPlanner planner, ClusterPlanner::Create(config));
   ASSIGN_OR_RETURN(ClusterPlanReport report, Search(planner));
   if (report.ranking.HasWinner()) RETURN_IF_ERROR(DescribeWinner(planner, &report));
+  RETURN_IF_ERROR(Vary(planner, &report));
   if (config.json()) {
     std::cout << ClusterPlanJson(report).dump(1) << std::endl;
   } else {

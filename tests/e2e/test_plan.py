@@ -125,6 +125,22 @@ def test_plan_prints_a_command_that_serves(made_up_profile, tmp_path):
     assert "scale: 0" in compose.read_text() and report["launch"]["compose"] == compose.read_text()
 
 
+def test_plan_shows_where_the_winner_changes(made_up_profile, tmp_path):
+    page = tmp_path / "plan.html"
+    arguments = [*plan_arguments(made_up_profile), "--gpus-per-node", "2", "--crossover", "prompt,slo", "--html", page,
+                 "--requests", "100"]
+    report = json.loads(tandem("plan", *arguments, "--json").stdout)
+    prompt, slo = report["crossovers"]
+    assert prompt["here"] == 200 and 200 in [point["x"] for point in prompt["points"]]
+    best = {placement["placement"]: placement["per_device"] for placement in report["placements"]}
+    here = next(point for point in slo["points"] if point["x"] == 1)
+    assert here["apart"]["per_device"] == best["1 prefill + 1 decode"]
+    assert page.read_text().startswith("<!DOCTYPE html>") and page.read_text().count("<svg") == 2
+    assert slo["summary"] in tandem("plan", *arguments).stdout
+    refused = tandem("plan", *arguments, "--crossover", "size")
+    assert refused.returncode != 0 and "prompt, link and slo" in refused.stderr
+
+
 def test_simulate_takes_a_trace(tmp_path):
     trace = tmp_path / "trace.json"
     trace.write_text(json.dumps([{"start_time": 5 + at / 1000, "prompt_len": prompt, "output_len": output}
