@@ -153,6 +153,7 @@ std::string ClusterPlanTable(const ClusterPlanReport& report) {
                         absl::FormatDuration(absl::Trunc(report.elapsed, absl::Milliseconds(10))),
                         report.num_threads, report.num_threads == 1 ? "" : "s");
   for (const Crossover& crossover : report.crossovers) table += CrossoverTable(crossover);
+  if (report.sensitivity) table += SensitivityTable(*report.sensitivity);
   return table;
 }
 
@@ -178,6 +179,7 @@ ordered_json ClusterPlanJson(const ClusterPlanReport& report) {
   json["launch"] = LaunchJson(report.launch);
   json["verdict"] = std::string(absl::StripAsciiWhitespace(Verdict(report.ranking)));
   if (report.theory) json["theory"] = PrefillTheoryJson(*report.theory);
+  if (report.sensitivity) json["sensitivity"] = SensitivityJson(*report.sensitivity);
   return json;
 }
 

@@ -12,6 +12,7 @@
 #include "server/cli/launch_plan.h"
 #include "server/cli/plan_crossover.h"
 #include "server/cli/plan_queue.h"
+#include "server/cli/plan_sensitivity.h"
 
 namespace tandem {
 
@@ -29,6 +30,7 @@ struct ClusterPlanReport {
   std::vector<std::vector<std::string>> node_names;  // of each copy's instances, by role
   LaunchPlan launch;                                 // of the first copy
   std::optional<PrefillTheory> theory;
+  std::optional<Sensitivity> sensitivity;
   std::vector<Crossover> crossovers;  // that were asked for
 
   const RankedCluster& winner() const { return ranking.ranked.front(); }

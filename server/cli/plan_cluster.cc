@@ -68,6 +68,11 @@ absl::Status Vary(const ClusterPlanner& planner, ClusterPlanReport* report) {
                                    [&](int done, int all) { bar.Show(name, done, all); }));
     report->crossovers.push_back(std::move(crossover));
   }
+  if (!config.sensitivity() || !report->ranking.HasWinner()) return absl::OkStatus();
+  ProgressBar bar;
+  ASSIGN_OR_RETURN(report->sensitivity,
+                   FindSensitivity(planner, report->ranking,
+                                   [&](int done, int all) { bar.Show("sensitivity", done, all); }));
   return absl::OkStatus();
 }
 

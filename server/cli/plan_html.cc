@@ -36,6 +36,10 @@ std::string Crossovers(const ClusterPlanReport& report) {
 std::string ClusterPlanHtml(const ClusterPlanReport& report) {
   std::string body = absl::StrCat("<p>", EscapeHtml(report.title), "</p>\n<pre>",
                                   EscapeHtml(WinnerText(report)), "</pre>\n", Crossovers(report));
+  if (report.sensitivity) {
+    absl::StrAppend(&body, "<h2>The winner's goodput with one number changed</h2>\n",
+                    HtmlTable(SensitivityCells(*report.sensitivity)));
+  }
   absl::StrAppend(&body, "<h2>All placements</h2>\n", RankingTable(report.ranking));
   return HtmlPage("Placement of " + report.model, body);
 }

@@ -141,6 +141,13 @@ def test_plan_shows_where_the_winner_changes(made_up_profile, tmp_path):
     assert refused.returncode != 0 and "prompt, link and slo" in refused.stderr
 
 
+def test_plan_tells_what_the_winner_hangs_on(made_up_profile):
+    report = json.loads(tandem("plan", *plan_arguments(made_up_profile), "--gpus-per-node", "2", "--sensitivity",
+                               "--requests", "60", "--seeds", "1", "--json").stdout)
+    changes = {row["what"]: row for row in report["sensitivity"]["rows"]}
+    assert changes["prompt tokens"]["less"]["change"] > 0 > changes["prompt tokens"]["more"]["change"]
+
+
 def test_simulate_takes_a_trace(tmp_path):
     trace = tmp_path / "trace.json"
     trace.write_text(json.dumps([{"start_time": 5 + at / 1000, "prompt_len": prompt, "output_len": output}
