@@ -1,5 +1,7 @@
 #include "scheduler/planner/cluster_placement.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 
@@ -12,11 +14,13 @@ struct RoleChoice {
   InstanceRanks shape;
 };
 
-// None, or as many of each shape as fit into `num_devices`.
-std::vector<RoleChoice> ChoicesUpTo(absl::Span<const InstanceRanks> shapes, int num_devices) {
+// None, or as many of each shape as fit into `num_devices`, at most `max_count`.
+std::vector<RoleChoice> ChoicesUpTo(absl::Span<const InstanceRanks> shapes, int num_devices,
+                                    int max_count) {
   std::vector<RoleChoice> choices = {{}};
   for (const InstanceRanks& shape : shapes) {
-    for (int count = 1; count * shape.NumDevices() <= num_devices; ++count) {
+    const int most = std::min(max_count, num_devices / shape.NumDevices());
+    for (int count = 1; count <= most; ++count) {
       choices.push_back({count, shape});
     }
   }
@@ -31,6 +35,7 @@ void AppendRole(int count, const char* name, const InstanceRanks& shape,
   std::vector<std::string> sizes;
   if (shape.tp > 1) sizes.push_back(absl::StrCat("TP ", shape.tp));
   if (shape.pp > 1) sizes.push_back(absl::StrCat("PP ", shape.pp));
+  if (shape.threads > 1) sizes.push_back(absl::StrCat(shape.threads, " threads"));
   parts->push_back(absl::StrCat(
       count, " ", name, sizes.empty() ? "" : absl::StrCat(" (", absl::StrJoin(sizes, ", "), ")")));
 }
@@ -51,14 +56,16 @@ std::string ClusterPlacement::ToString() const {
 }
 
 std::vector<ClusterPlacement> EnumerateClusters(absl::Span<const InstanceRanks> shapes,
-                                                int num_devices) {
+                                                int max_devices) {
   std::vector<ClusterPlacement> placements;
-  for (const RoleChoice& prefill : ChoicesUpTo(shapes, num_devices)) {
-    for (const RoleChoice& decode : ChoicesUpTo(shapes, num_devices - NumDevices(prefill))) {
+  for (const RoleChoice& prefill : ChoicesUpTo(shapes, max_devices, kMaxInstances)) {
+    const int beside_prefill = max_devices - NumDevices(prefill);
+    const int num_more = kMaxInstances - prefill.count;
+    for (const RoleChoice& decode : ChoicesUpTo(shapes, beside_prefill, num_more)) {
       if ((prefill.count == 0) != (decode.count == 0)) continue;
-      const int num_left = num_devices - NumDevices(prefill) - NumDevices(decode);
-      for (const RoleChoice& mixed : ChoicesUpTo(shapes, num_left)) {
-        if (NumDevices(mixed) != num_left) continue;
+      for (const RoleChoice& mixed :
+           ChoicesUpTo(shapes, beside_prefill - NumDevices(decode), num_more - decode.count)) {
+        if (mixed.count == 0 && prefill.count == 0) continue;
         placements.push_back({.num_prefill = prefill.count,
                               .num_decode = decode.count,
                               .num_mixed = mixed.count,

@@ -23,6 +23,17 @@ absl::StatusOr<std::vector<RequestRecord>> Simulate(SimulationOptions cluster,
   return std::move(records);
 }
 
+absl::Duration MeanTtft(const std::vector<RequestRecord>& records) {
+  absl::Duration sum;
+  int64_t num_served = 0;
+  for (const RequestRecord& record : records) {
+    if (record.outcome != RequestRecord::Outcome::kServed) continue;
+    sum += record.ttft;
+    ++num_served;
+  }
+  return num_served == 0 ? absl::ZeroDuration() : sum / num_served;
+}
+
 // Adds to `score` why `records` are not good.
 void CountMisses(const std::vector<RequestRecord>& records, const SloTargets& targets,
                  ClusterScore* score) {
@@ -42,6 +53,23 @@ void CountMisses(const std::vector<RequestRecord>& records, const SloTargets& ta
   score->unserved += num_unserved / num_requests;
 }
 
+// Whether no lower rate can hold either: attainment then nears that of the requests that were alone
+// in the cluster, and too few of those are good.
+bool IsHopeless(const std::vector<RequestRecord>& records, const ClusterScorerOptions& options) {
+  int num_alone = 0, num_good = 0;
+  absl::Duration busy_until = -absl::InfiniteDuration();
+  for (size_t i = 0; i < records.size(); ++i) {
+    const RequestRecord& record = records[i];
+    const bool is_alone = busy_until <= record.sent &&
+                          (i + 1 == records.size() || record.End() <= records[i + 1].sent);
+    busy_until = std::max(busy_until, record.End());
+    if (!is_alone) continue;
+    ++num_alone;
+    num_good += IsGood(record, options.targets);
+  }
+  return num_alone > 0 && WilsonInterval(num_good, num_alone).high < options.search.target;
+}
+
 }  // namespace
 
 absl::StatusOr<ClusterScore> ScoreCluster(const SimulationOptions& cluster,
@@ -53,6 +81,7 @@ absl::StatusOr<ClusterScore> ScoreCluster(const SimulationOptions& cluster,
     RateSearch search(bounds);
     std::vector<RequestRecord> missed;
     double missed_rate = std::numeric_limits<double>::infinity();
+    absl::Duration mean_ttft;
     while (!search.IsDone()) {
       const double rate = search.rate();
       ASSIGN_OR_RETURN(std::vector<RequestRecord> records,
@@ -62,11 +91,14 @@ absl::StatusOr<ClusterScore> ScoreCluster(const SimulationOptions& cluster,
           std::count_if(records.begin(), records.end(),
                         [&](const RequestRecord& r) { return IsGood(r, options.targets); }));
       search.Add(num_good, static_cast<int>(records.size()));
+      if (search.holding() == rate) mean_ttft = MeanTtft(records);
       if (search.failing() > rate || rate >= missed_rate) continue;
       missed_rate = rate;
       missed = std::move(records);
+      if (search.holding() == 0 && IsHopeless(missed, options)) break;
     }
     score.samples.push_back(search.holding());
+    score.mean_ttft.push_back(mean_ttft);
     CountMisses(missed, options.targets, &score);
   }
   const double num_seeds = std::max(1, options.num_seeds);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "scheduler/planner/confidence_interval.h"
 #include "scheduler/sim/rate_search.h"
 #include "scheduler/sim/simulation.h"
@@ -16,8 +17,9 @@
 namespace tandem {
 
 struct ClusterScore {
-  MeanInterval rate;            // requests per second; 0: no rate holds
-  std::vector<double> samples;  // one per seed
+  MeanInterval rate;                      // requests per second; 0: no rate holds
+  std::vector<double> samples;            // one per seed
+  std::vector<absl::Duration> mean_ttft;  // at each of them, of those that were served
   // At the lowest rates known not to hold: shares of the requests that missed a target, and that
   // were not served.
   double ttft_missed = 0;

@@ -1,42 +1,13 @@
 #include "scheduler/planner/goodput_search.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
-#include <mutex>
 #include <numeric>
-#include <thread>
 
+#include "absl/types/span.h"
 #include "engine/core/status_macros.h"
 
 namespace tandem {
-namespace {
-
-using Scores = std::vector<absl::StatusOr<GoodputScore>>;
-
-// Scores `candidates` on the threads of `options`; each result stands where its candidate does.
-Scores ScoreAll(const std::vector<Placement>& candidates, const PlacementScorer& scorer,
-                const SearchOptions& options) {
-  Scores scores(candidates.size(), GoodputScore());
-  std::atomic<size_t> next = 0;
-  std::mutex progress_mutex;
-  int num_done = 0;
-  const auto work = [&] {
-    for (size_t i = next++; i < candidates.size(); i = next++) {
-      scores[i] = scorer(candidates[i]);
-      const std::lock_guard lock(progress_mutex);
-      ++num_done;
-      if (options.progress) options.progress(num_done, static_cast<int>(candidates.size()));
-    }
-  };
-  std::vector<std::thread> threads;
-  for (int i = 1; i < options.num_threads; ++i) threads.emplace_back(work);
-  work();
-  for (std::thread& thread : threads) thread.join();
-  return scores;
-}
-
-}  // namespace
 
 bool GoodputScore::OverlapsWith(const GoodputScore& other) const {
   return std::abs(per_gpu - other.per_gpu) <= half_width + other.half_width;
@@ -64,7 +35,8 @@ int64_t PlacementRanking::NumSimulations() const {
 absl::StatusOr<PlacementRanking> RankPlacements(const std::vector<Placement>& candidates,
                                                 const PlacementScorer& scorer,
                                                 const SearchOptions& options) {
-  Scores scores = ScoreAll(candidates, scorer, options);
+  std::vector<absl::StatusOr<GoodputScore>> scores =
+      ScoreAll(absl::MakeConstSpan(candidates), scorer, options);
   PlacementRanking ranking;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const absl::Status& status = scores[i].status();

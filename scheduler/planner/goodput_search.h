@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "scheduler/planner/placement.h"
+#include "scheduler/planner/score_all.h"
 
 namespace tandem {
 
@@ -49,13 +50,6 @@ struct PlacementRanking {
   // values, that equal it on as many GPUs. In their order; none without a winner.
   std::vector<Placement> TiedWithWinner() const;
   int64_t NumSimulations() const;
-};
-
-struct SearchOptions {
-  int num_threads = 1;
-  // After each scored candidate, with how many are done; not from two threads at once. May be
-  // empty.
-  std::function<void(int done, int all)> progress;
 };
 
 // Scores all of `candidates`. Ranked by goodput per GPU, then fewer GPUs, then order of candidates;

@@ -33,9 +33,15 @@ absl::Status SimulationOptions::Validate() const {
   if (network_delay < absl::ZeroDuration() || heartbeat <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("network delay or heartbeat is negative");
   }
-  if (!(link_bytes_per_second > 0)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("link bandwidth has to be positive, got ", link_bytes_per_second));
+  for (double bandwidth : {link_bytes_per_second, node_bytes_per_second}) {
+    if (!(bandwidth > 0)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("link bandwidth has to be positive, got ", bandwidth));
+    }
+  }
+  if (!nodes.empty() &&
+      (nodes.size() != instances.size() || *std::min_element(nodes.begin(), nodes.end()) < 0)) {
+    return absl::InvalidArgumentError("every instance has to have a node, or none");
   }
   if (!(cancel_share >= 0 && cancel_share <= 1)) {
     return absl::InvalidArgumentError(

@@ -12,11 +12,11 @@ constexpr double kNothing = 1e-3;
 
 }  // namespace
 
-Fabric::Fabric(int num_nodes, double bytes_per_second, EventQueue* queue)
-    : link_bytes_per_second_(bytes_per_second),
+Fabric::Fabric(std::vector<double> bytes_per_second, EventQueue* queue)
+    : bytes_per_second_(std::move(bytes_per_second)),
       queue_(*queue),
-      outgoing_(num_nodes),
-      incoming_(num_nodes) {}
+      outgoing_(bytes_per_second_.size()),
+      incoming_(bytes_per_second_.size()) {}
 
 Fabric::FlowId Fabric::Open(int source, int target, std::function<void()> on_sent) {
   const FlowId id = next_id_++;
@@ -94,9 +94,10 @@ void Fabric::Share(int source, int target) {
 }
 
 void Fabric::Plan(FlowId id, Flow& flow) {
-  const auto num_flows =
-      static_cast<double>(std::max(outgoing_[flow.source].size(), incoming_[flow.target].size()));
-  flow.rate = std::min(flow.limit, link_bytes_per_second_ / num_flows);
+  const auto num_sending = static_cast<double>(outgoing_[flow.source].size());
+  const auto num_received = static_cast<double>(incoming_[flow.target].size());
+  flow.rate = std::min({flow.limit, bytes_per_second_[flow.source] / num_sending,
+                        bytes_per_second_[flow.target] / num_received});
   const uint64_t plan = ++flow.plan;
   const double seconds = std::isinf(flow.rate) ? 0 : flow.remaining / flow.rate;
   // Rounded up, so that all of it is through by then.

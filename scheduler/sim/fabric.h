@@ -11,15 +11,15 @@
 
 namespace tandem {
 
-// Each node sends over one link and receives over another. A flow gets an equal share of each of
-// its two links among the flows that have something to send, or its own limit where that is less;
-// what a flow cannot use is not given to others. One thread, the queue's.
+// Each end sends over one link and receives over another. A flow gets an equal share of each of its
+// two links among the flows that have something to send, or its own limit where that is less; what
+// a flow cannot use is not given to others. One thread, the queue's.
 class Fabric {
  public:
   using FlowId = int64_t;
 
-  // `bytes_per_second` of every link; infinite: nothing waits.
-  Fabric(int num_nodes, double bytes_per_second, EventQueue* queue);
+  // `bytes_per_second` of each end's links; infinite: nothing waits.
+  Fabric(std::vector<double> bytes_per_second, EventQueue* queue);
 
   // A flow with nothing to send yet. `on_sent` is told each time that all it had is through.
   FlowId Open(int source, int target, std::function<void()> on_sent);
@@ -50,17 +50,17 @@ class Fabric {
 
   // Moves what has passed since its rate was set.
   void Settle(Flow& flow);
-  // Flows of the two nodes' links share anew.
+  // Flows of the two ends' links share anew.
   void Share(int source, int target);
   void Plan(FlowId id, Flow& flow);
   void Activate(FlowId id, Flow& flow);
   void Deactivate(FlowId id, Flow& flow);
   void OnSent(FlowId id, uint64_t plan);
 
-  const double link_bytes_per_second_;
+  const std::vector<double> bytes_per_second_;  // by end
   EventQueue& queue_;
   absl::flat_hash_map<FlowId, Flow> flows_;
-  std::vector<std::vector<FlowId>> outgoing_, incoming_;  // active ones by node
+  std::vector<std::vector<FlowId>> outgoing_, incoming_;  // active ones by end
   FlowId next_id_ = 0;
   double bytes_sent_ = 0;
 };

@@ -9,6 +9,15 @@ namespace {
 
 constexpr double kNoLimit = std::numeric_limits<double>::infinity();
 
+// One end for each instance, behind them one for each node.
+std::vector<double> LinksOf(const SimulationOptions& options) {
+  std::vector<double> links(options.instances.size(), options.link_bytes_per_second);
+  if (options.nodes.empty()) return links;
+  const int num_nodes = 1 + *std::max_element(options.nodes.begin(), options.nodes.end());
+  links.insert(links.end(), num_nodes, options.node_bytes_per_second);
+  return links;
+}
+
 }  // namespace
 
 HandoffSimulator::HandoffSimulator(const SimulationOptions& options,
@@ -18,7 +27,7 @@ HandoffSimulator::HandoffSimulator(const SimulationOptions& options,
       instances_(*instances),
       queue_(*queue),
       find_(std::move(find)),
-      fabric_(static_cast<int>(options.instances.size()), options.link_bytes_per_second, queue) {}
+      fabric_(LinksOf(options), queue) {}
 
 void HandoffSimulator::Tell(const SimRequest& request, bool decode,
                             std::function<void(InstanceScheduler&, RequestId, uint32_t)> call) {
@@ -65,13 +74,20 @@ void HandoffSimulator::OpenFlow(SimRequest& request, int num_at_target) {
   SimHandoff& handoff = request.handoff;
   const int index = request.index;
   const uint32_t attempt = request.attempt;
-  handoff.flow = fabric_.Open(request.prefill, request.decode,
-                              [this, index, attempt] { OfferIfComplete(index, attempt); });
+  handoff.flow =
+      fabric_.Open(EndOf(request.prefill, request.decode), EndOf(request.decode, request.prefill),
+                   [this, index, attempt] { OfferIfComplete(index, attempt); });
   handoff.num_given = num_at_target;
   const int num_ready = std::max(0, handoff.num_stored - num_at_target);
   handoff.num_given += num_ready;
   fabric_.Send(*handoff.flow, num_ready * BytesPerToken(request), kNoLimit);
   if (options_.layerwise) SendComputing(request);
+}
+
+int HandoffSimulator::EndOf(int instance, int other) const {
+  const std::vector<int>& nodes = options_.nodes;
+  if (nodes.empty() || nodes[instance] == nodes[other]) return instance;
+  return static_cast<int>(options_.instances.size()) + nodes[instance];
 }
 
 SimRequest* HandoffSimulator::FindRow(int instance, const BatchRow& row) const {

@@ -46,6 +46,8 @@ class HandoffSimulator {
   SimRequest* FindRow(int instance, const BatchRow& row) const;
   void Announce(const SimRequest& request);
   void OpenFlow(SimRequest& request, int num_at_target);
+  // The end of the fabric that KV between the two instances goes over on the side of `instance`.
+  int EndOf(int instance, int other) const;
   void SendComputing(SimRequest& request);
   void OfferIfComplete(int index, uint32_t attempt);
   void Offer(SimRequest& request);

@@ -109,9 +109,11 @@ absl::StatusOr<InstanceProfile> ReadInstance(const json& object, const std::stri
   reader.Text("device", &profile.device);
   reader.Count("tp", 1, &profile.tp, /*is_required=*/true);
   reader.Count("pp", 1, &profile.pp, /*is_required=*/true);
+  reader.Count("threads", 0, &profile.threads);
   reader.Count("block_size", 1, &profile.block_size);
   reader.Count("num_kv_tokens", int64_t{0}, &profile.num_kv_tokens);
   reader.Count("kv_bytes_per_token", int64_t{0}, &profile.kv_bytes_per_token);
+  reader.Count("weight_bytes", int64_t{0}, &profile.weight_bytes);
   reader.Count("max_num_batched_tokens", 1, &profile.max_num_batched_tokens);
   reader.Count("prefill_batch_tokens", 0, &profile.prefill_batch_tokens);
   FieldReader latency = reader.Object("latency");
@@ -142,9 +144,11 @@ ordered_json ProfileJson(const std::vector<InstanceProfile>& instances) {
                     {"device", instance.device},
                     {"tp", instance.tp},
                     {"pp", instance.pp},
+                    {"threads", instance.threads},
                     {"block_size", instance.block_size},
                     {"num_kv_tokens", instance.num_kv_tokens},
                     {"kv_bytes_per_token", instance.kv_bytes_per_token},
+                    {"weight_bytes", instance.weight_bytes},
                     {"max_num_batched_tokens", instance.max_num_batched_tokens},
                     {"prefill_batch_tokens", instance.prefill_batch_tokens},
                     {"latency", LatencyJson(instance.latency)},
@@ -171,14 +175,20 @@ absl::StatusOr<std::vector<InstanceProfile>> ParseProfile(absl::string_view text
 }
 
 absl::StatusOr<InstanceProfile> FindProfile(const std::vector<InstanceProfile>& instances, int tp,
-                                            int pp) {
+                                            int pp, int threads) {
+  const auto name = [](int tp, int pp, int threads) {
+    const std::string ranks = absl::StrCat(tp, "x", pp);
+    return threads == 0 ? ranks : absl::StrCat(ranks, " of ", threads, " threads");
+  };
   std::vector<std::string> known;
   for (const InstanceProfile& instance : instances) {
-    if (instance.tp == tp && instance.pp == pp) return instance;
-    known.push_back(absl::StrCat(instance.tp, "x", instance.pp));
+    const bool has_threads = threads == 0 || instance.threads == threads;
+    if (instance.tp == tp && instance.pp == pp && has_threads) return instance;
+    known.push_back(name(instance.tp, instance.pp, instance.threads));
   }
-  return absl::NotFoundError(absl::StrCat("the profile has no instance of tp x pp ", tp, "x", pp,
-                                          "; there is ", absl::StrJoin(known, ", ")));
+  return absl::NotFoundError(absl::StrCat("the profile has no instance of tp x pp ",
+                                          name(tp, pp, threads), "; there is ",
+                                          absl::StrJoin(known, ", ")));
 }
 
 }  // namespace tandem

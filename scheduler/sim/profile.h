@@ -18,12 +18,14 @@ struct InstanceProfile {
   std::string device;
   int tp = 1;
   int pp = 1;
+  int threads = 0;              // of each rank; 0: not known
   LatencyCoefficients latency;  // of a whole step, through all stages
   double mean_error = 0;        // of the fit: mean of |foreseen / measured - 1|
   double max_error = 0;
   int block_size = 16;             // tokens
   int64_t num_kv_tokens = 0;       // capacity of its pool; 0: not known
   int64_t kv_bytes_per_token = 0;  // of all layers; 0: not known
+  int64_t weight_bytes = 0;        // of all ranks; 0: not known
   int max_num_batched_tokens = 512;
   int prefill_batch_tokens = 0;  // prompt tokens that fill a step; 0: not known
 };
@@ -35,8 +37,9 @@ nlohmann::ordered_json ProfileJson(const std::vector<InstanceProfile>& instances
 // missing or makes no sense.
 absl::StatusOr<std::vector<InstanceProfile>> ParseProfile(absl::string_view text);
 
-// The instance of `tp` x `pp` ranks. NOT_FOUND names those that there are.
+// The first instance of `tp` x `pp` ranks with `threads` of each, or any where that is 0. NOT_FOUND
+// names those that there are.
 absl::StatusOr<InstanceProfile> FindProfile(const std::vector<InstanceProfile>& instances, int tp,
-                                            int pp);
+                                            int pp, int threads = 0);
 
 }  // namespace tandem

@@ -27,6 +27,10 @@ struct SimulationOptions {
   absl::Duration heartbeat = absl::Milliseconds(100);
   // Of each instance's link, in each direction, for KV.
   double link_bytes_per_second = std::numeric_limits<double>::infinity();
+  // The node that each instance stands on, from 0 on; empty: nodes do not matter. KV that leaves a
+  // node goes over the link of that node, which its instances share, instead of their own.
+  std::vector<int> nodes;
+  double node_bytes_per_second = std::numeric_limits<double>::infinity();
   // KV travels layer by layer while it is computed. False: once the prompt is, and the decode
   // instance looks for room no earlier.
   bool layerwise = true;

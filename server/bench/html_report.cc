@@ -9,24 +9,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "server/bench/html_page.h"
 #include "server/bench/report_table.h"
 #include "server/bench/svg_plot.h"
 
 namespace tandem {
 namespace {
-
-constexpr char kStyle[] = R"(
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em;
-       color: #1c1c1c; background: #fff; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 1em; }
-figure { margin: 0; } svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; }
-svg text { fill: #333; } .title { font-weight: 600; font-size: 14px; } .note { fill: #a33; }
-.grid { stroke: #e6e6e6; } .axis { stroke: #666; } .mark { stroke: #a33; stroke-dasharray: 5 4; }
-.legend { margin: 0 0 0 4em; font-size: 13px; }
-)";
 
 // Runs in order of their rate; those without a finite one are left out.
 std::vector<const RunResult*> ByRate(const RunSeries& series) {
@@ -226,19 +214,16 @@ std::string Plots(const RunSeries& series) {
 }  // namespace
 
 std::string HtmlReport(const RunSeries& series) {
-  const std::string title =
-      EscapeHtml(series.label.empty() ? "Goodput of " + series.model : series.label);
-  std::string html = absl::StrCat(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>", title,
-      "</title><style>", kStyle, "</style></head><body>\n<h1>", title, "</h1>\n", Facts(series));
+  const std::string title = series.label.empty() ? "Goodput of " + series.model : series.label;
+  std::string body = Facts(series);
   if (series.search) {
-    absl::StrAppend(&html, "<p><b>", EscapeHtml(SearchLine(*series.search, series.targets)),
+    absl::StrAppend(&body, "<p><b>", EscapeHtml(SearchLine(*series.search, series.targets)),
                     "</b></p>\n");
   }
-  absl::StrAppend(&html, "<h2>Runs</h2>\n", RunTable(series), Plots(series),
+  absl::StrAppend(&body, "<h2>Runs</h2>\n", RunTable(series), Plots(series),
                   "<p>Latencies count from the moment a request was sent; how late that was stands "
-                  "beside them. Failed and shed requests count as misses.</p>\n</body></html>\n");
-  return html;
+                  "beside them. Failed and shed requests count as misses.</p>\n");
+  return HtmlPage(title, body);
 }
 
 }  // namespace tandem

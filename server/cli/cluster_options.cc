@@ -78,6 +78,8 @@ absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {
   cluster.num_prefill = count(config.prefill());
   cluster.num_decode = count(config.decode());
   cluster.num_mixed = static_cast<int>(config.mixed());
+  const int threads = static_cast<int>(config.threads());
+  cluster.prefill.threads = cluster.decode.threads = cluster.mixed.threads = threads;
   if (config.placement().empty()) return cluster;
   std::vector<int> numbers;
   for (absl::string_view part : absl::StrSplit(config.placement(), ',')) {
@@ -88,8 +90,8 @@ absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {
     return absl::InvalidArgumentError(absl::StrCat(
         "option --placement: expected TP,PP or TP,PP,TP,PP, got \"", config.placement(), "\""));
   }
-  cluster.prefill = {.tp = numbers[0], .pp = numbers[1]};
-  cluster.decode = cluster.mixed = {.tp = numbers[2], .pp = numbers[3]};
+  cluster.prefill = {.tp = numbers[0], .pp = numbers[1], .threads = threads};
+  cluster.decode = cluster.mixed = {.tp = numbers[2], .pp = numbers[3], .threads = threads};
   return cluster;
 }
 
@@ -99,7 +101,8 @@ absl::StatusOr<SimulationOptions> MakeSimulationOptions(
   SimulationOptions options;
   const auto add = [&](int count, InstanceRole role, const InstanceRanks& shape) -> absl::Status {
     if (count == 0) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const InstanceProfile profile, FindProfile(profiles, shape.tp, shape.pp));
+    ASSIGN_OR_RETURN(const InstanceProfile profile,
+                     FindProfile(profiles, shape.tp, shape.pp, shape.threads));
     ASSIGN_OR_RETURN(const SimInstanceOptions instance, MakeInstance(config, role, profile));
     options.instances.insert(options.instances.end(), count, instance);
     return absl::OkStatus();

@@ -107,6 +107,12 @@ std::string FlagName(const FieldDescriptor& field) {
   return absl::StrReplaceAll(std::string(field.name()), {{"_", "-"}});
 }
 
+absl::StatusOr<double> ParseQuantity(Unit unit, absl::string_view text) {
+  OptionInfo info;
+  info.set_unit(unit);
+  return ParseNumber(info, text);
+}
+
 absl::Status SetOption(const FieldDescriptor& field, const std::string& text, Config& config) {
   const OptionInfo& info = GetOptionInfo(field);
   const auto* reflection = Config::GetReflection();

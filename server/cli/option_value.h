@@ -16,6 +16,9 @@ const OptionInfo& GetOptionInfo(const google::protobuf::FieldDescriptor& field);
 // "max_num_seqs" -> "max-num-seqs".
 std::string FlagName(const google::protobuf::FieldDescriptor& field);
 
+// "4GiB" (BYTES), "500ms" (SECONDS) or a plain number. INVALID_ARGUMENT says what was expected.
+absl::StatusOr<double> ParseQuantity(Unit unit, absl::string_view text);
+
 // Parses `text` and sets the field, or appends to it where it is repeated. INVALID_ARGUMENT says
 // what was expected; the caller names the option.
 absl::Status SetOption(const google::protobuf::FieldDescriptor& field, const std::string& text,

@@ -24,8 +24,11 @@
 namespace tandem {
 namespace {
 
+constexpr int kDistServeGpusPerNode = 8;
+
 ClusterShape ClusterOf(const Config& config) {
-  return {static_cast<int>(config.nodes()), static_cast<int>(config.gpus_per_node())};
+  const int given = static_cast<int>(config.gpus_per_node());
+  return {static_cast<int>(config.nodes()), given > 0 ? given : kDistServeGpusPerNode};
 }
 
 std::string Title(const Config& config, const CompatSlo& slo) {
@@ -38,9 +41,9 @@ std::string Title(const Config& config, const CompatSlo& slo) {
   return absl::StrFormat(
       "%s on %d x %d GPUs, %s affinity, %s, as %s plans it; %s\n"
       "P%g TTFT < %g ms, P%g TPOT < %g ms; rates to %g per GPU, within %g",
-      config.model(), config.nodes(), config.gpus_per_node(), config.affinity(), config.backend(),
-      config.compat(), runs, slo.ttft_percentile, slo.ttft_ms, slo.tpot_percentile, slo.tpot_ms,
-      config.max_rate(), config.rate_tolerance());
+      config.model(), config.nodes(), ClusterOf(config).gpus_per_node, config.affinity(),
+      config.backend(), config.compat(), runs, slo.ttft_percentile, slo.ttft_ms,
+      slo.tpot_percentile, slo.tpot_ms, config.max_rate(), config.rate_tolerance());
 }
 
 absl::StatusOr<std::vector<CompatRun>> MakeRuns(const Config& config) {

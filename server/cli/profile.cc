@@ -48,6 +48,20 @@ absl::Status TimePoints(StepProbe& probe, int repetitions, std::vector<ProfilePo
   return absl::OkStatus();
 }
 
+// Of the files that a model's weights are in: what they take in memory, packed or not.
+int64_t WeightFileBytes(const std::filesystem::path& model) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(model, error)) {
+    const auto bytes = std::filesystem::file_size(model, error);
+    return error ? 0 : static_cast<int64_t>(bytes);
+  }
+  int64_t sum = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(model, error)) {
+    if (entry.path().extension() == ".safetensors") sum += WeightFileBytes(entry.path());
+  }
+  return sum;
+}
+
 absl::StatusOr<ProfileReport> Profile(const Config& config) {
   ASSIGN_OR_RETURN(const RunnerOptions options, MakeRunnerOptions(config));
   ASSIGN_OR_RETURN(const std::vector<StepPoint> grid, ParseGrid(config));
@@ -74,16 +88,18 @@ absl::StatusOr<ProfileReport> Profile(const Config& config) {
                                                threads == 1 ? "" : "s", IsaName(runner.isa())),
                      .tp = static_cast<int>(config.tp()),
                      .pp = static_cast<int>(config.pp()),
+                     .threads = threads,
                      .block_size = layout.block_size,
                      .num_kv_tokens = int64_t{runner.kv_cache().num_blocks()} * layout.block_size,
                      .kv_bytes_per_token = layout.BlockBytes() / layout.block_size,
+                     .weight_bytes = WeightFileBytes(config.model()),
                      .max_num_batched_tokens = runner.max_num_batched_tokens(),
                      .prefill_batch_tokens = SaturatingTokens(runner.isa())};
   FitReport(&report);
   return report;
 }
 
-// Adds the instance to those that the file has; one of as many ranks is replaced.
+// Adds the instance to those that the file has; one of as many ranks and threads is replaced.
 absl::Status WriteProfile(const std::string& path, const InstanceProfile& instance) {
   std::vector<InstanceProfile> instances;
   if (std::filesystem::exists(path)) {
@@ -95,7 +111,7 @@ absl::Status WriteProfile(const std::string& path, const InstanceProfile& instan
     }
   }
   std::erase_if(instances, [&](const InstanceProfile& other) {
-    return other.tp == instance.tp && other.pp == instance.pp;
+    return other.tp == instance.tp && other.pp == instance.pp && other.threads == instance.threads;
   });
   instances.push_back(instance);
   std::ofstream file(path);

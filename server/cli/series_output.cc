@@ -26,7 +26,8 @@ absl::Status WriteFile(const std::string& path, const std::function<void(std::os
 }  // namespace
 
 absl::Status CheckWritable(const Config& config) {
-  for (const std::string& path : {config.result(), config.records(), config.html()}) {
+  for (const std::string& path :
+       {config.result(), config.records(), config.html(), config.compose()}) {
     if (path.empty()) continue;
     if (!std::ofstream(path, std::ios::app)) {
       return absl::InvalidArgumentError(absl::StrCat("cannot write ", path));

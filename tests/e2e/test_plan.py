@@ -2,11 +2,13 @@
 
 import csv
 import json
+import os
 import pathlib
+import shlex
 
 import pytest
 
-from tandem_server import run_tandem
+from tandem_server import MODEL, TandemServer, run_tandem
 
 GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "distserve"
 COMPAT = ["--compat", "simdistserve", "--model", "facebook/opt-13b", "--profile",
@@ -56,24 +58,94 @@ def test_simulate_finds_the_highest_rate(tmp_path):
     assert 0 < search["holding_rate"] < search["failing_rate"] <= 1.06 * search["holding_rate"]
 
 
-def test_plan_ranks_tandems_own_placements_with_colocated_ones_among_them(tmp_path):
+@pytest.fixture
+def made_up_profile(tmp_path):
+    """Two shapes of an instance; of TP 2 only prefill was measured."""
     latency = {"prefill": {"base_ms": 5, "token_ms": 1, "square_ms": 0}, "decode": {"base_ms": 8, "context_ms": 0.001, "row_ms": 0.2}}
-    profile = tmp_path / "profile.json"
-    profile.write_text(json.dumps({"tandem_profile": 1, "instances": [
-        {"model": "m", "device": "d", "tp": tp, "pp": 1, "latency": {**latency, **missing}, "num_kv_tokens": 32768, "kv_bytes_per_token": 20000}
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps({"tandem_profile": 1, "instances": [
+        {"model": "m", "device": "d", "tp": tp, "pp": 1, "latency": {**latency, **missing}, "num_kv_tokens": 8192, "kv_bytes_per_token": 23040}
         for tp, missing in ((1, {}), (2, {"decode": {"base_ms": 0, "context_ms": 0, "row_ms": 0}}))]}))
-    arguments = ["--profile", profile, "--prompt-tokens", "200", "--output-tokens", "40", "--gpus-per-node", "2",
-                 "--goodput", "ttft:1000", "tpot:12", "--requests", "200", "--seeds", "2"]
+    return path
+
+
+def plan_arguments(profile, *goodput):
+    return ["--profile", profile, "--prompt-tokens", "200", "--output-tokens", "40", "--requests", "200", "--seeds", "2",
+            "--goodput", *(goodput or ("ttft:1000", "tpot:12"))]
+
+
+def test_plan_ranks_tandems_own_placements_with_colocated_ones_among_them(made_up_profile):
+    arguments = [*plan_arguments(made_up_profile), "--gpus-per-node", "2"]
     report = json.loads(tandem("plan", *arguments, "--json").stdout)
     names = [placement["placement"] for placement in report["placements"]]
-    assert names == ["1 prefill + 1 decode", "2 mixed"], "a tight TPOT wants them apart"
+    assert names[0] == "1 prefill + 1 decode", "a tight TPOT wants them apart"
+    assert sorted(names) == ["1 mixed", "1 prefill + 1 decode", "2 mixed"]
     assert report["cannot_run"] == ["1 mixed (TP 2): the profile has no decode times of TP 2, PP 1"]
-    assert report["winner"] == names[0] and report["start"] == "tandem serve --model MODEL --prefill 1 --decode 1"
+    assert report["winner"] == names[0] and report["nodes"] == [["node", "node"]]
     table = tandem("plan", *arguments)
     assert table.returncode == 0 and "winner    " + names[0] in table.stdout
     assert "keep prefill and decode apart" in table.stdout
-    nothing = tandem("plan", *arguments[:-7], "--goodput", "ttft:1", "tpot:1", "--requests", "100")
+    nothing = tandem("plan", *plan_arguments(made_up_profile, "ttft:1", "tpot:1"), "--gpus-per-node", "2")
     assert "winner    none" in nothing.stdout
+
+
+def test_plan_places_on_a_described_cluster(made_up_profile, tmp_path):
+    cluster = tmp_path / "cluster.yaml"
+    cluster.write_text("nodes: [{name: a, count: 2, devices: 1}, {name: b, devices: 2}]\nlinks: {within: 10GB, between: 1GB}\n")
+    arguments = [*plan_arguments(made_up_profile), "--cluster", cluster, "--json"]
+    low = json.loads(tandem("plan", *arguments).stdout)
+    assert low["devices"] == 4 and low["winner"] == "1 prefill + 1 decode" and low["nodes"] == [["b", "b"]]
+    high = json.loads(tandem("plan", *arguments, "--affinity", "high", "--demand", "100").stdout)
+    assert max(placement["devices"] for placement in high["placements"]) == 4
+    assert high["copies_wanted"] > high["copies"]
+    for threads in ("1", "2"):
+        again = json.loads(tandem("plan", *arguments, "--threads", threads).stdout)
+        assert again["placements"] == low["placements"]
+    cluster.write_text("nodes:\n- devices: some\n")
+    refused = tandem("plan", *arguments)
+    assert refused.returncode != 0 and "cluster.yaml:2: nodes[0].devices: expected a whole number" in refused.stderr
+
+
+def test_plan_takes_this_machine_where_no_cluster_is_described(made_up_profile):
+    report = json.loads(tandem("plan", *plan_arguments(made_up_profile), "--json").stdout)
+    assert report["devices"] == len(os.sched_getaffinity(0))
+
+
+def test_plan_prints_a_command_that_serves(made_up_profile, tmp_path):
+    compose = tmp_path / "compose.yaml"
+    report = json.loads(tandem("plan", *plan_arguments(made_up_profile), "--gpus-per-node", "2", "--model", MODEL,
+                               "--compose", compose, "--json").stdout)
+    command = shlex.split(report["launch"]["serve"])
+    assert command[:4] == ["tandem", "serve", "--model", MODEL]
+    with TandemServer(*command[4:]) as server:
+        roles = [instance["role"] for instance in server.get("/cluster")["instances"]]
+        assert sorted(roles) == ["decode", "prefill"]
+        answer = server.post("/v1/completions", {"prompt": "One, two,", "max_tokens": 4})
+        assert answer["usage"]["completion_tokens"] == 4
+    assert "scale: 0" in compose.read_text() and report["launch"]["compose"] == compose.read_text()
+
+
+def test_plan_shows_where_the_winner_changes(made_up_profile, tmp_path):
+    page = tmp_path / "plan.html"
+    arguments = [*plan_arguments(made_up_profile), "--gpus-per-node", "2", "--crossover", "prompt,slo", "--html", page,
+                 "--requests", "100"]
+    report = json.loads(tandem("plan", *arguments, "--json").stdout)
+    prompt, slo = report["crossovers"]
+    assert prompt["here"] == 200 and 200 in [point["x"] for point in prompt["points"]]
+    best = {placement["placement"]: placement["per_device"] for placement in report["placements"]}
+    here = next(point for point in slo["points"] if point["x"] == 1)
+    assert here["apart"]["per_device"] == best["1 prefill + 1 decode"]
+    assert page.read_text().startswith("<!DOCTYPE html>") and page.read_text().count("<svg") == 2
+    assert slo["summary"] in tandem("plan", *arguments).stdout
+    refused = tandem("plan", *arguments, "--crossover", "size")
+    assert refused.returncode != 0 and "prompt, link and slo" in refused.stderr
+
+
+def test_plan_tells_what_the_winner_hangs_on(made_up_profile):
+    report = json.loads(tandem("plan", *plan_arguments(made_up_profile), "--gpus-per-node", "2", "--sensitivity",
+                               "--requests", "60", "--seeds", "1", "--json").stdout)
+    changes = {row["what"]: row for row in report["sensitivity"]["rows"]}
+    assert changes["prompt tokens"]["less"]["change"] > 0 > changes["prompt tokens"]["more"]["change"]
 
 
 def test_simulate_takes_a_trace(tmp_path):

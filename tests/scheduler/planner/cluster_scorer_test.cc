@@ -71,6 +71,7 @@ TEST(ClusterScorerTest, TargetsThatNothingMeetsHaveNoRate) {
   ASSERT_TRUE(score.ok());
   EXPECT_EQ(score->rate.mean, 0);
   EXPECT_DOUBLE_EQ(score->ttft_missed, 1);
+  EXPECT_EQ(score->num_simulations, 2) << "those that are alone miss them too: one for each seed";
 }
 
 TEST(ClusterScorerTest, TheSameSeedsGiveTheSameScore) {

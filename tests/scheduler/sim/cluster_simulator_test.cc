@@ -89,6 +89,43 @@ TEST(ClusterSimulatorTest, OneRequestTakesTheSumOfItsStages) {
   EXPECT_NEAR(result.transferred_bytes, 100 * 1000, 1);
 }
 
+TEST(ClusterSimulatorTest, KvBetweenNodesGoesOverTheirLinksAndWithinOneOverItsOwn) {
+  SimulationOptions options = Cluster(1, 1);
+  options.layerwise = false;
+  options.link_bytes_per_second = 1e6;  // 100 ms for the prompt
+  options.node_bytes_per_second = 5e5;  // 200 ms
+  const Workload workload = Draw(1, 1, "100", "3");
+  const SimulationResult nowhere = RunAll(options, workload);
+  options.nodes = {1, 1};
+  const SimulationResult within = RunAll(options, workload);
+  EXPECT_EQ(within.digest, nowhere.digest);
+  options.nodes = {0, 1};
+  const SimulationResult between = RunAll(options, workload);
+  EXPECT_NEAR(Milliseconds(between.records[0].latency - within.records[0].latency), 100, 1e-2);
+}
+
+TEST(ClusterSimulatorTest, InstancesOfANodeShareItsLink) {
+  SimulationOptions options = Cluster(2, 2);
+  options.layerwise = false;
+  options.node_bytes_per_second = 1e6;
+  const Workload burst = Draw(2, 1e6, "1000", "2");
+  options.nodes = {0, 1, 2, 3};
+  const SimulationResult alone = RunAll(options, burst);
+  options.nodes = {0, 0, 1, 2};
+  const SimulationResult shared = RunAll(options, burst);
+  EXPECT_NEAR(Milliseconds(alone.records[1].latency - alone.records[1].ttft), 1000, 50);
+  EXPECT_NEAR(Milliseconds(shared.records[1].latency - shared.records[1].ttft), 2000, 50);
+}
+
+TEST(ClusterSimulatorTest, ANodeForSomeInstancesOnlyIsRefused) {
+  SimulationOptions options = Cluster(1, 1);
+  for (const std::vector<int>& nodes : {std::vector<int>{0}, {0, -1}}) {
+    options.nodes = nodes;
+    EXPECT_EQ(ClusterSimulator::Create(options).status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
 TEST(ClusterSimulatorTest, LayersThatTravelDuringThePrefillLeaveOnlyTheLastToWaitFor) {
   SimulationOptions options = Cluster(1, 1);
   options.link_bytes_per_second = 1e7;  // 0.1 ms per token, as fast as prefill

@@ -23,7 +23,7 @@ class FabricTest : public testing::Test {
 };
 
 TEST_F(FabricTest, AFlowAloneHasTheWholeLink) {
-  Fabric fabric(2, 100, &queue_);
+  Fabric fabric(std::vector<double>(2, 100), &queue_);
   fabric.Send(fabric.Open(0, 1, Into(&first_)), 250);
   RunAll();
   EXPECT_NEAR(first_, 2.5, 1e-6);
@@ -31,7 +31,7 @@ TEST_F(FabricTest, AFlowAloneHasTheWholeLink) {
 }
 
 TEST_F(FabricTest, FlowsOfOneLinkShareItAndTheLastHasItAlone) {
-  Fabric fabric(3, 100, &queue_);
+  Fabric fabric(std::vector<double>(3, 100), &queue_);
   fabric.Send(fabric.Open(0, 1, Into(&first_)), 100);
   fabric.Send(fabric.Open(0, 2, Into(&second_)), 200);
   RunAll();
@@ -40,7 +40,7 @@ TEST_F(FabricTest, FlowsOfOneLinkShareItAndTheLastHasItAlone) {
 }
 
 TEST_F(FabricTest, FlowsOfOtherLinksDoNotMeet) {
-  Fabric fabric(4, 100, &queue_);
+  Fabric fabric(std::vector<double>(4, 100), &queue_);
   fabric.Send(fabric.Open(0, 1, Into(&first_)), 100);
   fabric.Send(fabric.Open(2, 3, Into(&second_)), 100);
   RunAll();
@@ -48,8 +48,17 @@ TEST_F(FabricTest, FlowsOfOtherLinksDoNotMeet) {
   EXPECT_NEAR(second_, 1, 1e-6);
 }
 
+TEST_F(FabricTest, TheSlowerOfTheTwoLinksDecides) {
+  Fabric fabric({100, 10, 100}, &queue_);
+  fabric.Send(fabric.Open(0, 1, Into(&first_)), 100);
+  fabric.Send(fabric.Open(0, 2, Into(&second_)), 100);
+  RunAll();
+  EXPECT_NEAR(first_, 10, 1e-6);
+  EXPECT_NEAR(second_, 2, 1e-6) << "what the first cannot use is not given to it";
+}
+
 TEST_F(FabricTest, AFlowKeepsToItsOwnLimitUntilMoreIsSent) {
-  Fabric fabric(2, 100, &queue_);
+  Fabric fabric(std::vector<double>(2, 100), &queue_);
   const Fabric::FlowId flow = fabric.Open(0, 1, Into(&first_));
   fabric.Send(flow, 100, 10);
   queue_.After(absl::Seconds(4), [&] {
@@ -61,14 +70,14 @@ TEST_F(FabricTest, AFlowKeepsToItsOwnLimitUntilMoreIsSent) {
 }
 
 TEST_F(FabricTest, AnUnlimitedLinkTakesNoTime) {
-  Fabric fabric(2, std::numeric_limits<double>::infinity(), &queue_);
+  Fabric fabric(std::vector<double>(2, std::numeric_limits<double>::infinity()), &queue_);
   fabric.Send(fabric.Open(0, 1, Into(&first_)), 1e12);
   RunAll();
   EXPECT_EQ(first_, 0);
 }
 
 TEST_F(FabricTest, AClosedFlowNeverArrivesAndGivesItsShareBack) {
-  Fabric fabric(3, 100, &queue_);
+  Fabric fabric(std::vector<double>(3, 100), &queue_);
   const Fabric::FlowId closed = fabric.Open(0, 1, Into(&first_));
   fabric.Send(closed, 100);
   fabric.Send(fabric.Open(0, 2, Into(&second_)), 100);

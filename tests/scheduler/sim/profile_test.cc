@@ -13,6 +13,7 @@ InstanceProfile Profile(int tp, int pp) {
           .device = "a \"device\"",
           .tp = tp,
           .pp = pp,
+          .threads = 3,
           .latency = {.prefill = {1, 0.1, 1e-5},
                       .decode = {2, 1e-4, 0.3},
                       .large_decode = {3, 2e-4, 0.1},
@@ -22,6 +23,7 @@ InstanceProfile Profile(int tp, int pp) {
           .block_size = 8,
           .num_kv_tokens = 4096,
           .kv_bytes_per_token = 23040,
+          .weight_bytes = 123456789,
           .max_num_batched_tokens = 256};
 }
 
@@ -52,7 +54,15 @@ TEST(ProfileTest, FindsTheInstanceOfItsRanksAndNamesTheOthers) {
   EXPECT_EQ(FindProfile(instances, 2, 1)->tp, 2);
   const absl::Status status = FindProfile(instances, 1, 4).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("1x1, 2x1"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1x1 of 3 threads, 2x1 of 3 threads"));
+}
+
+TEST(ProfileTest, TellsInstancesApartByTheirThreads) {
+  std::vector<InstanceProfile> instances = {Profile(1, 1), Profile(1, 1)};
+  instances[1].threads = 8;
+  EXPECT_EQ(FindProfile(instances, 1, 1)->threads, 3) << "the first, where none is asked for";
+  EXPECT_EQ(FindProfile(instances, 1, 1, 8)->threads, 8);
+  EXPECT_EQ(FindProfile(instances, 1, 1, 2).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(ProfileTest, NamesWhatIsMissingOrMakesNoSense) {

@@ -1,0 +1,167 @@
+#include "scheduler/planner/cluster_search.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+
+namespace tandem {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::vector<InstanceRanks>& Shapes() {
+  static const auto* const shapes =
+      new std::vector<InstanceRanks>{{}, {.tp = 2}, {.tp = 1, .pp = 3}};
+  return *shapes;
+}
+
+// The same whenever it is asked: unrunnable, nothing, or one of a few rates per device, so that
+// there are ties.
+absl::StatusOr<ClusterScore> RandomScore(const ClusterPlacement& placement, uint32_t seed) {
+  const std::string name = placement.ToString();
+  std::seed_seq sequence(name.begin(), name.end());
+  std::mt19937 generator(sequence);
+  generator.discard(seed);
+  const uint32_t draw = generator() % 40;
+  if (draw < 8) return absl::FailedPreconditionError("too small");
+  ClusterScore score;
+  if (draw >= 12) score.rate.mean = draw / 8 * placement.NumDevices();
+  return score;
+}
+
+ClusterRanking Rank(int num_devices, uint32_t seed, int num_threads = 1) {
+  auto ranking = RankClusters(
+      EnumerateClusters(Shapes(), num_devices),
+      [seed](const ClusterPlacement& placement) { return RandomScore(placement, seed); },
+      {.num_threads = num_threads});
+  EXPECT_TRUE(ranking.ok()) << ranking.status();
+  return *std::move(ranking);
+}
+
+struct Best {
+  double per_device = 0;
+  int num_devices = 0;
+};
+
+// Every number of instances of every shape in every role that serves and fits, by the definition.
+Best BestOfAll(int num_devices, uint32_t seed) {
+  Best best;
+  const auto try_one = [&](const ClusterPlacement& placement) {
+    const int num_taken = placement.NumDevices();
+    const bool serves =
+        placement.num_mixed > 0 || (placement.num_prefill > 0 && placement.num_decode > 0);
+    const bool is_pair = (placement.num_prefill > 0) == (placement.num_decode > 0);
+    if (!serves || !is_pair || num_taken > num_devices) return;
+    const auto score = RandomScore(placement, seed);
+    if (!score.ok() || score->rate.mean == 0) return;
+    const double per_device = score->rate.mean / num_taken;
+    const bool is_better = per_device > best.per_device ||
+                           (per_device == best.per_device && num_taken < best.num_devices);
+    if (is_better) best = {per_device, num_taken};
+  };
+  for (const InstanceRanks& prefill : Shapes()) {
+    for (const InstanceRanks& decode : Shapes()) {
+      for (const InstanceRanks& mixed : Shapes()) {
+        for (int i = 0; i < (num_devices + 1) * (num_devices + 1) * (num_devices + 1); ++i) {
+          try_one({.num_prefill = i % (num_devices + 1),
+                   .num_decode = i / (num_devices + 1) % (num_devices + 1),
+                   .num_mixed = i / (num_devices + 1) / (num_devices + 1),
+                   .prefill = prefill,
+                   .decode = decode,
+                   .mixed = mixed});
+        }
+      }
+    }
+  }
+  return best;
+}
+
+TEST(ClusterSearchTest, FindsWhatAnExhaustiveSearchDoes) {
+  for (uint32_t seed = 0; seed < 6; ++seed) {
+    for (int num_devices : {1, 2, 4, 8}) {
+      const ClusterRanking ranking = Rank(num_devices, seed);
+      const Best best = BestOfAll(num_devices, seed);
+      ASSERT_EQ(ranking.HasWinner(), best.num_devices > 0) << num_devices << " " << seed;
+      if (!ranking.HasWinner()) continue;
+      EXPECT_EQ(ranking.ranked.front().PerDevice(), best.per_device) << num_devices << " " << seed;
+      EXPECT_EQ(ranking.ranked.front().placement.NumDevices(), best.num_devices)
+          << num_devices << " " << seed;
+    }
+  }
+}
+
+TEST(ClusterSearchTest, EveryNumberOfThreadsRanksAlike) {
+  const ClusterRanking one = Rank(7, 3);
+  for (int num_threads : {2, 5}) {
+    const ClusterRanking many = Rank(7, 3, num_threads);
+    ASSERT_EQ(many.ranked.size(), one.ranked.size());
+    for (size_t i = 0; i < one.ranked.size(); ++i) {
+      EXPECT_EQ(many.ranked[i].placement, one.ranked[i].placement);
+    }
+    ASSERT_EQ(many.unrunnable.size(), one.unrunnable.size());
+    for (size_t i = 0; i < one.unrunnable.size(); ++i) {
+      EXPECT_EQ(many.unrunnable[i].placement, one.unrunnable[i].placement);
+    }
+  }
+}
+
+ClusterRanking RankScores(const std::vector<ClusterPlacement>& candidates,
+                          const std::vector<MeanInterval>& rates) {
+  auto ranking =
+      RankClusters(candidates,
+                   [&](const ClusterPlacement& placement) -> absl::StatusOr<ClusterScore> {
+                     const auto found = std::find(candidates.begin(), candidates.end(), placement);
+                     return ClusterScore{.rate = rates[found - candidates.begin()]};
+                   },
+                   {});
+  return *std::move(ranking);
+}
+
+TEST(ClusterSearchTest, DevicesStayUnusedOnlyWhereEachThenServesMore) {
+  const std::vector<ClusterPlacement> candidates = {{.num_mixed = 1}, {.num_mixed = 2}};
+  EXPECT_EQ(RankScores(candidates, {{1.1}, {2.0}}).ranked.front().placement, candidates[0]);
+  EXPECT_EQ(RankScores(candidates, {{0.9}, {2.0}}).ranked.front().placement, candidates[1]);
+  EXPECT_EQ(RankScores(candidates, {{1.0}, {2.0}}).ranked.front().placement, candidates[0])
+      << "a tie goes to fewer devices";
+}
+
+TEST(ClusterSearchTest, IntervalsThatOverlapPerDeviceAreATie) {
+  const std::vector<ClusterPlacement> candidates = {{.num_mixed = 1},
+                                                    {.num_prefill = 1, .num_decode = 1}};
+  EXPECT_TRUE(RankScores(candidates, {{1.0, 0.1}, {2.3, 0.1}})
+                  .ranked[1]
+                  .IsTiedWith(RankScores(candidates, {{1.0, 0.1}, {2.3, 0.1}}).ranked[0]));
+  const ClusterRanking apart = RankScores(candidates, {{1.0, 0.1}, {2.4, 0.1}});
+  EXPECT_FALSE(apart.ranked[1].IsTiedWith(apart.ranked[0]));
+}
+
+TEST(ClusterSearchTest, KnowsTheBestApartAndTheBestTogether) {
+  const std::vector<ClusterPlacement> candidates = {
+      {.num_mixed = 1}, {.num_mixed = 2}, {.num_prefill = 1, .num_decode = 1}};
+  const ClusterRanking ranking = RankScores(candidates, {{1}, {3}, {2}});
+  EXPECT_EQ(ranking.Best(false)->placement, candidates[1]);
+  EXPECT_EQ(ranking.Best(true)->placement, candidates[2]);
+  EXPECT_EQ(RankScores({candidates[0]}, {{1}}).Best(true), nullptr);
+}
+
+TEST(ClusterSearchTest, WhereNothingServesThereIsNoWinner) {
+  EXPECT_FALSE(RankScores({{.num_mixed = 1}}, {{0}}).HasWinner());
+  EXPECT_FALSE(ClusterRanking().HasWinner());
+}
+
+TEST(ClusterSearchTest, AnErrorOfTheScorerNamesThePlacement) {
+  const std::vector<ClusterPlacement> candidates = {{.num_mixed = 2}};
+  const auto ranking =
+      RankClusters(candidates,
+                   [](const ClusterPlacement&) {
+                     return absl::StatusOr<ClusterScore>(absl::InternalError("broken"));
+                   },
+                   {});
+  EXPECT_EQ(ranking.status().code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(ranking.status().message()), HasSubstr("2 mixed"));
+}
+
+}  // namespace
+}  // namespace tandem
