@@ -2,9 +2,9 @@
 // told.
 #pragma once
 
-#include <functional>
 #include <map>
-#include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -12,11 +12,12 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "proto/scheduler.pb.h"
+#include "scheduler/planner/planned_instance.h"
 #include "scheduler/router.h"
 
 namespace tandem {
 
-// Thread-safe; every call is short.
+// Thread-safe; every call but AwaitRole is short.
 class Cluster {
  public:
   explicit Cluster(const RouterOptions& options) : router_(options) {}
@@ -38,6 +39,13 @@ class Cluster {
   void Tick(absl::Time now);
 
   v1::ClusterState State() const;
+
+  // Those that take new requests, by id.
+  std::vector<PlannedInstance> PlannedInstances() const;
+
+  // Waits until the worker has told that it has its new role. False: it has not within `timeout`,
+  // or is gone.
+  bool AwaitRole(const RoleSwitch& change, absl::Duration timeout) const;
 
  private:
   absl::Status CheckFits(const v1::RegisterRequest& registration) const

@@ -5,14 +5,20 @@
 
 #include <chrono>
 #include <random>
+#include <string>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "proto/worker.grpc.pb.h"
 #include "server/controller/cluster.h"
+#include "server/controller/cluster_messages.h"
+#include "server/controller/planning.h"
 #include "server/controller/scheduler_service.h"
+#include "server/grpc_channel.h"
+#include "server/grpc_status.h"
 
 namespace tandem {
 namespace {
@@ -21,6 +27,26 @@ namespace {
 // membership are told at the next of these moments too.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 
+constexpr std::chrono::seconds kSetRoleTimeout{5};
+
+// Roles change so seldom that a channel of its own is no waste.
+absl::Status SetRole(const std::string& address, const RoleSwitch& change) {
+  const auto stub = v1::Worker::NewStub(CreateControlChannel(address));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kSetRoleTimeout);
+  v1::SetRoleRequest request;
+  request.set_epoch(change.epoch);
+  request.set_role(ToProto(change.to));
+  v1::SetRoleResponse response;
+  return FromGrpc(stub->SetRole(&context, request, &response));
+}
+
+PlanningOptions WithLink(const ControllerOptions& options) {
+  PlanningOptions planning = options.planning;
+  planning.replan.search.replay.kv_bytes_per_second = options.kv_bytes_per_second;
+  return planning;
+}
+
 class GrpcController : public Controller {
  public:
   explicit GrpcController(const ControllerOptions& options)
@@ -28,7 +54,8 @@ class GrpcController : public Controller {
             {.seed = (static_cast<uint64_t>(std::random_device()()) << 32) | std::random_device()(),
              .heartbeat_timeout = options.heartbeat_timeout,
              .kv_bytes_per_second = options.kv_bytes_per_second}),
-        service_(&cluster_, options.heartbeat) {}
+        planning_(WithLink(options), &cluster_, SetRole),
+        service_(&cluster_, &planning_, options.heartbeat) {}
   ~GrpcController() override { Shutdown(); }
 
   absl::Status Listen(const ControllerOptions& options);
@@ -43,6 +70,7 @@ class GrpcController : public Controller {
   void RunTicks();
 
   Cluster cluster_;
+  Planning planning_;
   SchedulerService service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
@@ -65,6 +93,7 @@ absl::Status GrpcController::Listen(const ControllerOptions& options) {
                                                ": the port is in use or the address is not ours"));
   }
   ticker_ = std::thread([this] { RunTicks(); });
+  planning_.Start();
   return absl::OkStatus();
 }
 
@@ -82,6 +111,7 @@ void GrpcController::Shutdown() {
     stopping_ = true;
   }
   if (ticker_.joinable()) ticker_.join();
+  planning_.Stop();
   if (server_ != nullptr) {
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
   }

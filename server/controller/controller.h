@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/controller/planning.h"
 
 namespace grpc {
 class Channel;
@@ -19,6 +20,7 @@ struct ControllerOptions {
   absl::Duration heartbeat = absl::Milliseconds(100);           // how often workers report
   absl::Duration heartbeat_timeout = absl::Milliseconds(2000);  // silent for longer: not routed to
   double kv_bytes_per_second = 1e9;                             // between two workers
+  PlanningOptions planning;
 };
 
 class Controller {
