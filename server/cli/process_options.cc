@@ -14,6 +14,7 @@
 #include "engine/core/status_macros.h"
 #include "engine/weights/model_weights.h"
 #include "engine/weights/rank_slice.h"
+#include "server/bench/run_series.h"
 #include "server/cli/commands.h"
 #include "server/cli/instance_plan.h"
 #include "server/cli/rank_command.h"
@@ -103,6 +104,24 @@ absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
   if (!config.chat_template().empty()) {
     ASSIGN_OR_RETURN(options.chat_template_override, ReadFile(config.chat_template()));
   }
+  return options;
+}
+
+absl::StatusOr<ControllerOptions> MakeControllerOptions(const Config& config) {
+  ControllerOptions options;
+  options.kv_bytes_per_second = static_cast<double>(config.kv_bandwidth());
+  options.event_log = config.event_log();
+  PlanningOptions& planning = options.planning;
+  planning.mode = config.replan() == "on"        ? ReplanMode::kOn
+                  : config.replan() == "dry-run" ? ReplanMode::kDryRun
+                                                 : ReplanMode::kOff;
+  planning.interval = absl::Seconds(config.replan_interval());
+  planning.replan.window = absl::Seconds(config.replan_window());
+  planning.replan.cooldown = absl::Seconds(config.replan_cooldown());
+  planning.replan.min_requests = static_cast<int>(config.replan_requests());
+  planning.replan.search.goal = config.attainment();
+  ASSIGN_OR_RETURN(planning.replan.search.replay.default_targets,
+                   ParseTargets({config.goodput().begin(), config.goodput().end()}));
   return options;
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "proto/config.pb.h"
+#include "server/controller/controller.h"
 #include "server/gateway/gateway.h"
 #include "server/worker/worker.h"
 
@@ -15,6 +16,9 @@ absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 // All but the scheduler's channel. NOT_FOUND names a chat template file that cannot be read.
 absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config);
+
+// All but host and port. INVALID_ARGUMENT names a target that makes no sense.
+absl::StatusOr<ControllerOptions> MakeControllerOptions(const Config& config);
 
 // INVALID_ARGUMENT names the options of workers that contradict each other.
 absl::Status CheckWorkerLimits(const Config& config);

@@ -56,12 +56,10 @@ absl::Status RunGateway(const Config& config) {
 
 absl::Status RunScheduler(const Config& config) {
   BlockSignals();
-  ASSIGN_OR_RETURN(
-      auto controller,
-      Controller::Create({.host = config.host(),
-                          .grpc_port = static_cast<int>(config.grpc_port()),
-                          .kv_bytes_per_second = static_cast<double>(config.kv_bandwidth()),
-                          .event_log = config.event_log()}));
+  ASSIGN_OR_RETURN(ControllerOptions options, MakeControllerOptions(config));
+  options.host = config.host();
+  options.grpc_port = static_cast<int>(config.grpc_port());
+  ASSIGN_OR_RETURN(auto controller, Controller::Create(options));
   std::cout << "listening grpc=" << config.host() << ":" << controller->port() << std::endl;
   WaitForTermination();
   controller->Shutdown();

@@ -119,11 +119,8 @@ absl::Status RunServe(const Config& config) {
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");
   RETURN_IF_ERROR(CheckWorkerLimits(config));
   RETURN_IF_ERROR(CheckModelFitsRanks(config));
-  ASSIGN_OR_RETURN(
-      auto controller,
-      Controller::Create({.host = "127.0.0.1",
-                          .kv_bytes_per_second = static_cast<double>(config.kv_bandwidth()),
-                          .event_log = config.event_log()}));
+  ASSIGN_OR_RETURN(const ControllerOptions controller_options, MakeControllerOptions(config));
+  ASSIGN_OR_RETURN(auto controller, Controller::Create(controller_options));
   ASSIGN_OR_RETURN(GatewayOptions gateway_options, MakeGatewayOptions(config));
   gateway_options.scheduler = controller->InProcessChannel();
   ASSIGN_OR_RETURN(auto gateway, Gateway::Create(gateway_options));

@@ -2,10 +2,11 @@
 // told.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -13,11 +14,12 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "proto/scheduler.pb.h"
+#include "scheduler/planner/planned_instance.h"
 #include "scheduler/replay/logged_router.h"
 
 namespace tandem {
 
-// Thread-safe; every call is short.
+// Thread-safe; every call but AwaitRole is short.
 class Cluster {
  public:
   // The Router's log goes to `event_log`, if there is one, under the lock.
@@ -41,6 +43,13 @@ class Cluster {
   void Tick(absl::Time now);
 
   v1::ClusterState State() const;
+
+  // Those that take new requests, by id.
+  std::vector<PlannedInstance> PlannedInstances() const;
+
+  // Waits until the worker has told that it has its new role. False: it has not within `timeout`,
+  // or is gone.
+  bool AwaitRole(const RoleSwitch& change, absl::Duration timeout) const;
 
  private:
   absl::Status CheckFits(const v1::RegisterRequest& registration) const

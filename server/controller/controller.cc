@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <random>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -13,9 +14,14 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "engine/core/status_macros.h"
+#include "proto/worker.grpc.pb.h"
 #include "server/controller/cluster.h"
+#include "server/controller/cluster_messages.h"
+#include "server/controller/planning.h"
 #include "server/controller/scheduler_service.h"
 #include "server/event_log/event_log_file.h"
+#include "server/grpc_channel.h"
+#include "server/grpc_status.h"
 
 namespace tandem {
 namespace {
@@ -23,6 +29,26 @@ namespace {
 // How often watchers hear of the cluster's numbers, and how often silence is looked for. Changes of
 // membership are told at the next of these moments too.
 constexpr absl::Duration kTick = absl::Milliseconds(100);
+
+constexpr std::chrono::seconds kSetRoleTimeout{5};
+
+// Roles change so seldom that a channel of its own is no waste.
+absl::Status SetRole(const std::string& address, const RoleSwitch& change) {
+  const auto stub = v1::Worker::NewStub(CreateControlChannel(address));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kSetRoleTimeout);
+  v1::SetRoleRequest request;
+  request.set_epoch(change.epoch);
+  request.set_role(ToProto(change.to));
+  v1::SetRoleResponse response;
+  return FromGrpc(stub->SetRole(&context, request, &response));
+}
+
+PlanningOptions WithLink(const ControllerOptions& options) {
+  PlanningOptions planning = options.planning;
+  planning.replan.search.replay.kv_bytes_per_second = options.kv_bytes_per_second;
+  return planning;
+}
 
 class GrpcController : public Controller {
  public:
@@ -33,7 +59,8 @@ class GrpcController : public Controller {
              .heartbeat_timeout = options.heartbeat_timeout,
              .kv_bytes_per_second = options.kv_bytes_per_second},
             EventLogSink()),
-        service_(&cluster_, options.heartbeat) {}
+        planning_(WithLink(options), &cluster_, SetRole),
+        service_(&cluster_, &planning_, options.heartbeat) {}
   ~GrpcController() override { Shutdown(); }
 
   absl::Status Listen(const ControllerOptions& options);
@@ -53,6 +80,7 @@ class GrpcController : public Controller {
 
   const std::unique_ptr<EventLogFile> event_log_;  // null: none
   Cluster cluster_;
+  Planning planning_;
   SchedulerService service_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
@@ -75,6 +103,7 @@ absl::Status GrpcController::Listen(const ControllerOptions& options) {
                                                ": the port is in use or the address is not ours"));
   }
   ticker_ = std::thread([this] { RunTicks(); });
+  planning_.Start();
   return absl::OkStatus();
 }
 
@@ -92,6 +121,7 @@ void GrpcController::Shutdown() {
     stopping_ = true;
   }
   if (ticker_.joinable()) ticker_.join();
+  planning_.Stop();
   if (server_ != nullptr) {
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
   }

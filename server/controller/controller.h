@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/controller/planning.h"
 
 namespace grpc {
 class Channel;
@@ -20,6 +21,7 @@ struct ControllerOptions {
   absl::Duration heartbeat_timeout = absl::Milliseconds(2000);  // silent for longer: not routed to
   double kv_bytes_per_second = 1e9;                             // between two workers
   std::string event_log;                                        // folder; empty: none
+  PlanningOptions planning;
 };
 
 class Controller {

@@ -50,7 +50,7 @@ class HeartbeatCall : public grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::H
 // One watcher: always sent the newest state, skipping what it was too slow for.
 class WatchCall : public grpc::ServerWriteReactor<v1::ClusterState> {
  public:
-  WatchCall(SchedulerService* service, Cluster* cluster) : service_(service), cluster_(cluster) {}
+  explicit WatchCall(SchedulerService* service) : service_(service) {}
 
   void Send() {
     absl::MutexLock lock(&mutex_);
@@ -60,7 +60,7 @@ class WatchCall : public grpc::ServerWriteReactor<v1::ClusterState> {
       return;
     }
     writing_ = true;
-    state_ = cluster_->State();
+    state_ = service_->State();
     StartWrite(&state_);
   }
 
@@ -90,7 +90,6 @@ class WatchCall : public grpc::ServerWriteReactor<v1::ClusterState> {
   }
 
   SchedulerService* const service_;
-  Cluster* const cluster_;
   absl::Mutex mutex_;
   v1::ClusterState state_ ABSL_GUARDED_BY(mutex_);
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
@@ -98,8 +97,14 @@ class WatchCall : public grpc::ServerWriteReactor<v1::ClusterState> {
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
-SchedulerService::SchedulerService(Cluster* cluster, absl::Duration heartbeat)
-    : cluster_(cluster), heartbeat_(heartbeat), started_(absl::Now()) {}
+SchedulerService::SchedulerService(Cluster* cluster, Planning* planning, absl::Duration heartbeat)
+    : cluster_(cluster), planning_(planning), heartbeat_(heartbeat), started_(absl::Now()) {}
+
+v1::ClusterState SchedulerService::State() const {
+  v1::ClusterState state = cluster_->State();
+  *state.mutable_plan() = planning_->Counters();
+  return state;
+}
 
 grpc::ServerUnaryReactor* SchedulerService::Register(grpc::CallbackServerContext* context,
                                                      const v1::RegisterRequest* request,
@@ -126,6 +131,7 @@ grpc::ServerUnaryReactor* SchedulerService::Route(grpc::CallbackServerContext* c
     return Answer(context, grpc::Status(grpc::StatusCode::ABORTED,
                                         "the scheduler has just started; ask again"));
   }
+  planning_->Arrive(*request, decision, now);
   if (decision.ok()) *response = *decision;
   return Answer(context, ToGrpc(decision.status()));
 }
@@ -134,12 +140,31 @@ grpc::ServerUnaryReactor* SchedulerService::Complete(grpc::CallbackServerContext
                                                      const v1::CompleteRequest* request,
                                                      v1::CompleteResponse* response) {
   cluster_->Complete(request->request_id());
+  planning_->End(*request);
   return Answer(context, grpc::Status::OK);
+}
+
+grpc::ServerUnaryReactor* SchedulerService::GetPlan(grpc::CallbackServerContext* context,
+                                                    const v1::GetPlanRequest* request,
+                                                    v1::Plan* response) {
+  *response = planning_->Show(absl::Now());
+  return Answer(context, grpc::Status::OK);
+}
+
+grpc::ServerUnaryReactor* SchedulerService::WhatIf(grpc::CallbackServerContext* context,
+                                                   const v1::WhatIfRequest* request,
+                                                   v1::WhatIfResponse* response) {
+  grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+  planning_->WhatIf(*request, [reactor, response](absl::StatusOr<v1::WhatIfResponse> answer) {
+    if (answer.ok()) *response = *std::move(answer);
+    reactor->Finish(ToGrpc(answer.status()));
+  });
+  return reactor;
 }
 
 grpc::ServerWriteReactor<v1::ClusterState>* SchedulerService::Watch(
     grpc::CallbackServerContext* context, const v1::WatchRequest* request) {
-  auto* call = new WatchCall(this, cluster_);
+  auto* call = new WatchCall(this);
   {
     absl::MutexLock lock(&mutex_);
     watchers_.insert(call);

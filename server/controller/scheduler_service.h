@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "proto/scheduler.grpc.pb.h"
 #include "server/controller/cluster.h"
+#include "server/controller/planning.h"
 
 namespace tandem {
 
@@ -16,7 +17,8 @@ class WatchCall;
 
 class SchedulerService : public v1::Scheduler::CallbackService {
  public:
-  SchedulerService(Cluster* cluster, absl::Duration heartbeat);
+  // Both outlive it.
+  SchedulerService(Cluster* cluster, Planning* planning, absl::Duration heartbeat);
 
   grpc::ServerUnaryReactor* Register(grpc::CallbackServerContext* context,
                                      const v1::RegisterRequest* request,
@@ -29,6 +31,11 @@ class SchedulerService : public v1::Scheduler::CallbackService {
   grpc::ServerUnaryReactor* Complete(grpc::CallbackServerContext* context,
                                      const v1::CompleteRequest* request,
                                      v1::CompleteResponse* response) override;
+  grpc::ServerUnaryReactor* GetPlan(grpc::CallbackServerContext* context,
+                                    const v1::GetPlanRequest* request, v1::Plan* response) override;
+  grpc::ServerUnaryReactor* WhatIf(grpc::CallbackServerContext* context,
+                                   const v1::WhatIfRequest* request,
+                                   v1::WhatIfResponse* response) override;
   grpc::ServerWriteReactor<v1::ClusterState>* Watch(grpc::CallbackServerContext* context,
                                                     const v1::WatchRequest* request) override;
 
@@ -38,8 +45,10 @@ class SchedulerService : public v1::Scheduler::CallbackService {
  private:
   friend class WatchCall;
   void Forget(WatchCall* call);
+  v1::ClusterState State() const;
 
   Cluster* const cluster_;
+  Planning* const planning_;
   const absl::Duration heartbeat_;
   const absl::Time started_;
 

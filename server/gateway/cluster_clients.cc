@@ -1,6 +1,7 @@
 #include "server/gateway/cluster_clients.h"
 
 #include <chrono>
+#include <functional>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -14,6 +15,9 @@ namespace {
 constexpr std::chrono::seconds kRouteTimeout{5};
 constexpr std::chrono::seconds kCompleteTimeout{5};
 constexpr std::chrono::seconds kSetRoleTimeout{5};
+constexpr std::chrono::seconds kPlanTimeout{5};
+// Simulations, and those that wait before them.
+constexpr std::chrono::seconds kWhatIfTimeout{60};
 
 // Log-probabilities of a long prompt are the largest event: 128k tokens x 20 alternatives x 12 B.
 constexpr int kMaxEventBytes = 64 << 20;
@@ -28,6 +32,25 @@ struct UnaryCall {
   Request request;
   Response response;
 };
+
+// Hands a call's response, or why there is none, to `callback` on `strand`. std::function, which
+// gRPC keeps it in, wants copyable captures.
+template <typename Request, typename Response>
+std::function<void(grpc::Status)> AnswerOn(
+    const std::shared_ptr<Strand>& strand,
+    const std::shared_ptr<UnaryCall<Request, Response>>& call,
+    absl::AnyInvocable<void(absl::StatusOr<Response>)> callback) {
+  auto shared = std::make_shared<decltype(callback)>(std::move(callback));
+  return [strand, call, shared](const grpc::Status& status) {
+    strand->Post([call, shared, status = FromGrpc(status)] {
+      if (status.ok()) {
+        (*shared)(std::move(call->response));
+      } else {
+        (*shared)(status);
+      }
+    });
+  };
+}
 
 }  // namespace
 
@@ -52,23 +75,29 @@ void SchedulerClient::Route(v1::RouteRequest request, const std::shared_ptr<Stra
   // While the scheduler is being started again, requests wait for it.
   call->context.set_wait_for_ready(true);
   call->context.set_deadline(std::chrono::system_clock::now() + kRouteTimeout);
-  // std::function wants copyable captures.
-  auto callback = std::make_shared<OnRoute>(std::move(on_route));
   stub_->async()->Route(&call->context, &call->request, &call->response,
-                        [call, strand, callback](const grpc::Status& status) {
-                          strand->Post([call, callback, status = FromGrpc(status)] {
-                            if (status.ok()) {
-                              (*callback)(std::move(call->response));
-                            } else {
-                              (*callback)(status);
-                            }
-                          });
-                        });
+                        AnswerOn(strand, call, std::move(on_route)));
 }
 
-void SchedulerClient::Complete(uint64_t request_id) {
+void SchedulerClient::GetPlan(const std::shared_ptr<Strand>& strand, OnPlan on_plan) {
+  auto call = std::make_shared<UnaryCall<v1::GetPlanRequest, v1::Plan>>(open_calls_);
+  call->context.set_deadline(std::chrono::system_clock::now() + kPlanTimeout);
+  stub_->async()->GetPlan(&call->context, &call->request, &call->response,
+                          AnswerOn(strand, call, std::move(on_plan)));
+}
+
+void SchedulerClient::WhatIf(v1::WhatIfRequest request, const std::shared_ptr<Strand>& strand,
+                             OnWhatIf on_answer) {
+  auto call = std::make_shared<UnaryCall<v1::WhatIfRequest, v1::WhatIfResponse>>(open_calls_);
+  call->request = std::move(request);
+  call->context.set_deadline(std::chrono::system_clock::now() + kWhatIfTimeout);
+  stub_->async()->WhatIf(&call->context, &call->request, &call->response,
+                         AnswerOn(strand, call, std::move(on_answer)));
+}
+
+void SchedulerClient::Complete(v1::CompleteRequest request) {
   auto call = std::make_shared<UnaryCall<v1::CompleteRequest, v1::CompleteResponse>>(open_calls_);
-  call->request.set_request_id(request_id);
+  call->request = std::move(request);
   call->context.set_deadline(std::chrono::system_clock::now() + kCompleteTimeout);
   stub_->async()->Complete(&call->context, &call->request, &call->response,
                            [call](const grpc::Status& /*lost: see the header*/) {});

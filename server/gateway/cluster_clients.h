@@ -50,6 +50,8 @@ class OpenCalls {
 class SchedulerClient {
  public:
   using OnRoute = absl::AnyInvocable<void(absl::StatusOr<v1::RouteResponse>)>;
+  using OnPlan = absl::AnyInvocable<void(absl::StatusOr<v1::Plan>)>;
+  using OnWhatIf = absl::AnyInvocable<void(absl::StatusOr<v1::WhatIfResponse>)>;
 
   SchedulerClient(std::shared_ptr<grpc::Channel> channel, OpenCalls& open_calls);
 
@@ -58,7 +60,11 @@ class SchedulerClient {
 
   // The request has left its workers. A lost message only leaves its load on the scheduler's books
   // until the worker's next statistics.
-  void Complete(uint64_t request_id);
+  void Complete(v1::CompleteRequest request);
+
+  // `on_plan` and `on_answer` run once, on `strand`.
+  void GetPlan(const std::shared_ptr<Strand>& strand, OnPlan on_plan);
+  void WhatIf(v1::WhatIfRequest request, const std::shared_ptr<Strand>& strand, OnWhatIf on_answer);
 
   v1::Scheduler::Stub& stub() { return *stub_; }
 

@@ -131,6 +131,35 @@ MetricFamily SplitMetrics(const Split& split, const v1::ClusterState& cluster) {
   return family;
 }
 
+// Series of the cluster, with one label.
+void AddSeries(const char* label, const std::string& value, double number, MetricFamily& family) {
+  ClientMetric metric;
+  metric.label = {{label, value}};
+  (family.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = number;
+  family.metric.push_back(std::move(metric));
+}
+
+void AddPlanMetrics(const v1::PlanCounters& plan, std::vector<MetricFamily>& families) {
+  MetricFamily decisions{.name = "tandem_replan_decisions_total",
+                         .help = "Decisions about the workers' roles, by what was done.",
+                         .type = MetricType::Counter,
+                         .metric = {}};
+  for (const v1::PlanCounters::Action& action : plan.decisions()) {
+    AddSeries("action", action.action(), static_cast<double>(action.count()), decisions);
+  }
+  families.push_back(std::move(decisions));
+  if (!plan.has_wanted()) return;
+  MetricFamily wanted{
+      .name = "tandem_wanted_replicas",
+      .help = "Workers of each role that the demand needs, as of the last decision.",
+      .type = MetricType::Gauge,
+      .metric = {}};
+  AddSeries("role", "prefill", plan.wanted().prefill(), wanted);
+  AddSeries("role", "decode", plan.wanted().decode(), wanted);
+  AddSeries("role", "mixed", plan.wanted().mixed(), wanted);
+  families.push_back(std::move(wanted));
+}
+
 }  // namespace
 
 std::vector<MetricFamily> ClusterMetrics(const v1::ClusterState& cluster) {
@@ -144,6 +173,7 @@ std::vector<MetricFamily> ClusterMetrics(const v1::ClusterState& cluster) {
     }
     families.push_back(std::move(family));
   }
+  AddPlanMetrics(cluster.plan(), families);
   return families;
 }
 

@@ -24,6 +24,7 @@
 #include "server/gateway/inference_service.h"
 #include "server/gateway/metrics.h"
 #include "server/gateway/model_info.h"
+#include "server/gateway/plan_endpoints.h"
 
 namespace tandem {
 namespace {
@@ -70,6 +71,7 @@ struct Gateway::Parts {
                    .services = services,
                    .version = options.version}),
         cluster_endpoints(cluster, workers),
+        plan_endpoints(scheduler),
         router(options.api_keys),
         inference({.model = model,
                    .cluster = cluster,
@@ -96,6 +98,7 @@ struct Gateway::Parts {
   const GenerationServices services;
   Endpoints endpoints;
   ClusterEndpoints cluster_endpoints;
+  PlanEndpoints plan_endpoints;
   HttpRouter router;
   InferenceService inference;
   std::unique_ptr<HttpServer> http_server;
@@ -108,6 +111,7 @@ absl::Status Gateway::Parts::Listen() {
   for (const std::string& label : options.slo_classes.Labels()) metrics.AddSloClass(label);
   endpoints.AddTo(router);
   cluster_endpoints.AddTo(router);
+  plan_endpoints.AddTo(router);
   // Until the event loop runs, connections wait in their backlog. gRPC has threads of its own, so
   // it comes last: no call of it is left behind when the other port is taken.
   RETURN_IF_ERROR(ListenHttp());

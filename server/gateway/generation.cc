@@ -398,6 +398,7 @@ void Generation::Cancel() {
 
 void Generation::End(const absl::Status& status) {
   if (const auto listener = std::exchange(listener_, nullptr)) {
+    outcome_ = status.ok() ? v1::RequestReport::SERVED : v1::RequestReport::FAILED;
     route_again_ = nullptr;
     // To refuse costs little, and comes in bursts.
     if (!status.ok() && !absl::IsResourceExhausted(status)) {
@@ -425,7 +426,7 @@ void Generation::EndCalls() {
 void Generation::CompleteIfLeft() {
   if (!is_routed_ || is_routing_ || listener_ != nullptr || num_open_calls_ > 0) return;
   is_routed_ = false;
-  services_.scheduler.Complete(route_.request_id());
+  services_.scheduler.Complete(MakeCompletion(route_.request_id(), outcome_, summary_));
 }
 
 }  // namespace tandem

@@ -179,6 +179,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   bool is_routing_ = false;  // a route was asked for
   bool is_leaving_ = false;  // while other workers are asked for
   bool is_paused_ = false;
+  v1::RequestReport::Outcome outcome_ = v1::RequestReport::CANCELLED;  // unless it ends
 
   // Attempts: what comes from calls of an earlier one is dropped.
   int attempt_ = 0;

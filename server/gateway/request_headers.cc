@@ -16,10 +16,10 @@ namespace {
 constexpr absl::string_view kOurClass = "x-tandem-slo-class";
 constexpr std::initializer_list<absl::string_view> kOtherClasses = {
     "x-llm-d-inference-objective", "x-gateway-inference-objective"};
-constexpr std::initializer_list<absl::string_view> kTtft = {"x-tandem-ttft-ms",
-                                                            "x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"};
-constexpr std::initializer_list<absl::string_view> kTpot = {"x-tandem-tpot-ms",
-                                                            "x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"};
+constexpr std::initializer_list<absl::string_view> kTtftHeaders = {
+    "x-tandem-ttft-ms", "x-llm-d-slo-ttft-ms", "x-slo-ttft-ms"};
+constexpr std::initializer_list<absl::string_view> kTpotHeaders = {
+    "x-tandem-tpot-ms", "x-llm-d-slo-tpot-ms", "x-slo-tpot-ms"};
 constexpr std::initializer_list<absl::string_view> kTenant = {"x-llm-d-inference-fairness-id",
                                                               "x-gateway-inference-fairness-id"};
 
@@ -72,8 +72,8 @@ absl::Status TakeHeaders(const HttpHeaders& headers, const SloClasses& classes,
     return InvalidField(kOurClass, absl::StrCat("there is no SLO class \"", ours, "\""));
   }
   request.slo.class_name = SloClassName(headers, classes);
-  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTtft), request.slo.ttft));
-  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTpot), request.slo.tpot));
+  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTtftHeaders), request.slo.ttft));
+  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTpotHeaders), request.slo.tpot));
   constexpr absl::string_view kReject = "x-tandem-reject-late";
   if (!FindHeader(headers, kReject).empty()) {
     ASSIGN_OR_RETURN(request.slo.reject_late, BoolOf(headers, kReject, false));

@@ -39,6 +39,8 @@ v1::RouteRequest MakeRouteRequest(const GenerationRequest& request,
   route.set_model(request.model);
   AddPrefixes(request, tokens, block_sizes, route);
   route.set_reject_late(request.slo.reject_late);
+  route.set_slo_class(request.slo.label);
+  route.set_waited_ms(absl::ToDoubleMilliseconds(now - request.arrival));
   if (request.slo.tpot != absl::InfiniteDuration()) {
     route.set_tpot_target_ms(absl::ToDoubleMilliseconds(request.slo.tpot));
   }
@@ -47,6 +49,19 @@ v1::RouteRequest MakeRouteRequest(const GenerationRequest& request,
   const absl::Duration left = request.arrival + request.slo.ttft - now;
   route.set_ttft_target_ms(absl::ToDoubleMilliseconds(std::max(left, absl::Nanoseconds(1))));
   return route;
+}
+
+v1::CompleteRequest MakeCompletion(uint64_t request_id, v1::RequestReport::Outcome outcome,
+                                   const GenerationSummary& summary) {
+  v1::CompleteRequest completion;
+  completion.set_request_id(request_id);
+  v1::RequestReport& report = *completion.mutable_report();
+  report.set_outcome(outcome);
+  report.set_output_tokens(summary.num_completion_tokens);
+  report.set_cached_tokens(summary.num_cached_tokens);
+  report.set_ttft_ms(absl::ToDoubleMilliseconds(summary.ttft));
+  report.set_tpot_ms(absl::ToDoubleMilliseconds(summary.tpot));
+  return completion;
 }
 
 }  // namespace tandem

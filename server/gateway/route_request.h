@@ -1,4 +1,4 @@
-// What the scheduler is asked for a sample's workers.
+// What the scheduler is asked for a sample's workers, and told when it has left them.
 #pragma once
 
 #include <cstdint>
@@ -17,5 +17,8 @@ namespace tandem {
 v1::RouteRequest MakeRouteRequest(const GenerationRequest& request,
                                   absl::Span<const uint32_t> tokens,
                                   const std::set<int>& block_sizes, absl::Time now);
+
+v1::CompleteRequest MakeCompletion(uint64_t request_id, v1::RequestReport::Outcome outcome,
+                                   const GenerationSummary& summary);
 
 }  // namespace tandem

@@ -197,6 +197,13 @@ void GrpcWorker::Register(const WorkerOptions& options) {
   self.set_pid(getpid());
   self.set_compute(absl::StrCat(self.model().numerics(), ", pp ", options.runner.ranks.pp, ", ",
                                 options.runner.ops.num_threads, " threads"));
+  v1::InstanceBudgets& budgets = *self.mutable_budgets();
+  budgets.set_max_num_seqs(options.max_num_seqs);
+  budgets.set_max_num_batched_tokens(options.runner.max_num_batched_tokens);
+  budgets.set_prefill_batch_tokens(PrefillBatchTokens(options, runner_->isa()));
+  budgets.set_max_queued_requests(options.max_queued_requests);
+  budgets.set_depth(runner_->depth());
+  budgets.set_prefix_caching(options.prefix_caching);
   registration_ = std::make_unique<Registration>(CreateControlChannel(options.scheduler_address),
                                                  std::move(self),
                                                  [this](bool is_first, v1::HeartbeatRequest& beat) {

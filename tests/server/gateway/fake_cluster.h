@@ -243,7 +243,7 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
                                      v1::CompleteResponse*) override {
     {
       const absl::MutexLock lock(&mutex_);
-      completed_.push_back(request->request_id());
+      completed_.push_back(*request);
     }
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
     reactor->Finish(grpc::Status::OK);
@@ -255,6 +255,31 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
     return new FakeWatch(cluster);
   }
 
+  grpc::ServerUnaryReactor* GetPlan(grpc::CallbackServerContext* context, const v1::GetPlanRequest*,
+                                    v1::Plan* response) override {
+    *response = plan;
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  grpc::ServerUnaryReactor* WhatIf(grpc::CallbackServerContext* context,
+                                   const v1::WhatIfRequest* request,
+                                   v1::WhatIfResponse* response) override {
+    {
+      const absl::MutexLock lock(&mutex_);
+      what_if_requests_.push_back(*request);
+    }
+    *response = what_if;
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(what_if_status);
+    return reactor;
+  }
+
+  std::vector<v1::WhatIfRequest> what_if_requests() const {
+    const absl::MutexLock lock(&mutex_);
+    return what_if_requests_;
+  }
   std::vector<v1::RouteRequest> route_requests() const {
     const absl::MutexLock lock(&mutex_);
     return route_requests_;
@@ -267,15 +292,19 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
     const absl::MutexLock lock(&mutex_);
     return mutex_.AwaitWithTimeout(absl::Condition(&is_reached), kPatience);
   }
-  size_t num_completed() const {
+  size_t num_completed() const { return completed().size(); }
+  std::vector<v1::CompleteRequest> completed() const {
     const absl::MutexLock lock(&mutex_);
-    return completed_.size();
+    return completed_;
   }
 
   v1::RouteResponse route;
   grpc::Status route_status = grpc::Status::OK;
   bool routes_to_lost_workers = false;  // as if they had been started again
   v1::ClusterState cluster;
+  v1::Plan plan;
+  v1::WhatIfResponse what_if;
+  grpc::Status what_if_status = grpc::Status::OK;
 
  private:
   bool WasLost(const v1::RouteRequest& request) const {
@@ -307,7 +336,8 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
 
   mutable absl::Mutex mutex_;
   std::vector<v1::RouteRequest> route_requests_ ABSL_GUARDED_BY(mutex_);
-  std::vector<uint64_t> completed_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::CompleteRequest> completed_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::WhatIfRequest> what_if_requests_ ABSL_GUARDED_BY(mutex_);
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
