@@ -52,7 +52,8 @@ const std::map<absl::string_view, Folders>& AllowedFolders() {
        {"engine/core", "scheduler", "scheduler/sim", "scheduler/planner", "proto", "server"}},
       {"server/cli",
        {"engine", "scheduler", "scheduler/replay", "scheduler/sim", "scheduler/sim/compat",
-        "scheduler/planner", "proto", "server", "server/worker", "server/controller", "server/gateway", "server/bench"}},
+        "scheduler/planner", "proto", "server", "server/worker", "server/controller",
+        "server/gateway", "server/bench"}},
       {"server/main.cc", {"server/cli"}},
   };
   return *allowed;
