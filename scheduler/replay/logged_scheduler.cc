@@ -33,22 +33,20 @@ void LoggedScheduler::AddEvents(const std::vector<Event>& events) {
 }
 
 absl::Status LoggedScheduler::Add(Request request, absl::Time now) {
-  if (!line_.is_on()) return scheduler_->Add(std::move(request), now);
-  line_.Begin("add");
-  line_.Add("now", now);
-  line_.Add("request", request);
-  const absl::Status status = scheduler_->Add(std::move(request), now);
-  line_.AddRefusal(status);
-  line_.End();
-  return status;
+  return Enter("add", &InstanceScheduler::Add, std::move(request), now);
 }
 
 absl::Status LoggedScheduler::Expect(Request request, absl::Time now) {
-  if (!line_.is_on()) return scheduler_->Expect(std::move(request), now);
-  line_.Begin("expect");
+  return Enter("expect", &InstanceScheduler::Expect, std::move(request), now);
+}
+
+absl::Status LoggedScheduler::Enter(const char* call, EnterCall enter, Request request,
+                                    absl::Time now) {
+  if (!line_.is_on()) return (*scheduler_.*enter)(std::move(request), now);
+  line_.Begin(call);
   line_.Add("now", now);
   line_.Add("request", request);
-  const absl::Status status = scheduler_->Expect(std::move(request), now);
+  const absl::Status status = (*scheduler_.*enter)(std::move(request), now);
   line_.AddRefusal(status);
   line_.End();
   return status;

@@ -54,6 +54,8 @@ class LoggedScheduler {
   std::vector<UnfinishedRequest> Unfinished() const { return scheduler_->Unfinished(); }
 
  private:
+  using EnterCall = absl::Status (InstanceScheduler::*)(Request, absl::Time);
+  absl::Status Enter(const char* call, EnterCall enter, Request request, absl::Time now);
   void LogCall(const char* call, absl::Time now);  // the whole line
   void LogCall(const char* call, RequestId id, uint32_t attempt, absl::Time now);
 
