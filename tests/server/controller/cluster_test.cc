@@ -8,6 +8,7 @@
 
 #include "absl/strings/strip.h"
 #include "scheduler/replay/log_replay.h"
+#include "tests/server/controller/registration.h"
 
 namespace tandem {
 namespace {
@@ -17,21 +18,7 @@ using ::testing::HasSubstr;
 const absl::Time kStart = absl::FromUnixSeconds(1000);
 
 v1::RegisterRequest Worker(const std::string& id, v1::Role role, uint64_t epoch = 1) {
-  v1::RegisterRequest worker;
-  worker.set_instance_id(id);
-  worker.set_epoch(epoch);
-  worker.set_role(role);
-  worker.set_address(id + ":1");
-  worker.set_blocks_total(100);
-  worker.mutable_model()->set_content_hash(9);
-  v1::KvLayoutInfo* layout = worker.mutable_layout();
-  layout->set_version(1);
-  layout->set_num_layers(2);
-  layout->set_num_kv_heads(2);
-  layout->set_head_dim(8);
-  layout->set_block_size(16);
-  layout->set_dtype("F16");
-  return worker;
+  return Registration(id, role, epoch);
 }
 
 v1::HeartbeatRequest Beat(const std::string& id, uint64_t epoch = 1) {

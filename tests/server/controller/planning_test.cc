@@ -10,6 +10,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "server/controller/cluster_messages.h"
+#include "tests/server/controller/registration.h"
 
 namespace tandem {
 namespace {
@@ -20,21 +21,9 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 v1::RegisterRequest Worker(const std::string& id, v1::Role role, uint64_t epoch) {
-  v1::RegisterRequest worker;
-  worker.set_instance_id(id);
-  worker.set_epoch(epoch);
-  worker.set_role(role);
-  worker.set_address(id + ":1");
+  v1::RegisterRequest worker = Registration(id, role, epoch);
   worker.set_blocks_total(2000);
-  worker.mutable_model()->set_content_hash(9);
   worker.mutable_model()->set_max_model_len(4096);
-  v1::KvLayoutInfo* layout = worker.mutable_layout();
-  layout->set_version(1);
-  layout->set_num_layers(2);
-  layout->set_num_kv_heads(2);
-  layout->set_head_dim(8);
-  layout->set_block_size(16);
-  layout->set_dtype("F16");
   v1::InstanceBudgets* budgets = worker.mutable_budgets();
   budgets->set_max_num_seqs(64);
   budgets->set_max_num_batched_tokens(512);
