@@ -6,13 +6,16 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/core/status_macros.h"
+#include "server/bench/html_page.h"
 #include "server/bench/run_series.h"
+#include "server/bench/svg_plot.h"
 
 namespace tandem {
 namespace {
@@ -122,28 +125,99 @@ std::string ShortName(const std::string& path) {
   return name.substr(0, kOtherWidth - 2);
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> CompareResults(const std::vector<ResultFile>& files) {
-  std::vector<RunsByRate> all_runs;
+// Files that can be laid side by side: the i-th name is that of the i-th runs.
+struct Comparison {
   std::vector<std::string> names;
-  std::map<double, std::vector<const json*>> rates;
+  std::vector<RunsByRate> runs;
+};
+
+absl::StatusOr<Comparison> ReadFiles(const std::vector<ResultFile>& files) {
+  Comparison comparison;
   for (const ResultFile& file : files) {
     ASSIGN_OR_RETURN(RunsByRate runs, ReadRuns(file));
-    all_runs.push_back(std::move(runs));
-    names.push_back(ShortName(file.name));
+    comparison.runs.push_back(std::move(runs));
+    comparison.names.push_back(ShortName(file.name));
   }
-  for (size_t i = 0; i < all_runs.size(); ++i) {
-    for (const auto& [rate, run] : all_runs[i]) {
-      rates[rate].resize(files.size());
+  return comparison;
+}
+
+std::string RateTables(const Comparison& comparison) {
+  std::map<double, std::vector<const json*>> rates;
+  for (size_t i = 0; i < comparison.runs.size(); ++i) {
+    for (const auto& [rate, run] : comparison.runs[i]) {
+      rates[rate].resize(comparison.runs.size());
       rates[rate][i] = &run;
     }
   }
   std::string tables;
   for (const auto& [rate, runs] : rates) {
-    absl::StrAppend(&tables, tables.empty() ? "" : "\n", RateTable(rate, names, runs));
+    absl::StrAppend(&tables, tables.empty() ? "" : "\n", RateTable(rate, comparison.names, runs));
   }
   return tables;
+}
+
+// Over the rate, a curve of `value` for each file; what a run does not have is left out.
+template <typename Value>
+std::string RatePlot(const Comparison& comparison, Plot plot, Value value) {
+  plot.x_label = "requests per second sent";
+  for (size_t i = 0; i < comparison.runs.size(); ++i) {
+    PlotCurve curve = {.name = comparison.names[i], .has_dots = true};
+    for (const auto& [rate, run] : comparison.runs[i]) {
+      const std::optional<double> y = value(run);
+      if (std::isfinite(rate) && y) curve.points.emplace_back(rate, *y);
+    }
+    if (!curve.points.empty()) plot.curves.push_back(std::move(curve));
+  }
+  return plot.curves.empty() ? "" : RenderPlot(plot);
+}
+
+std::string MetricPlot(const Comparison& comparison, Plot plot, std::string_view key) {
+  const auto metric = std::find_if(std::begin(kMetrics), std::end(kMetrics),
+                                   [&](const Metric& each) { return each.key == key; });
+  plot.title = metric->name;
+  plot.y_label = metric->unit;
+  return RatePlot(comparison, std::move(plot),
+                  [&](const json& run) { return ValueOf(&run, *metric); });
+}
+
+constexpr double kWantedAttainment = 0.9;
+
+// The smallest of a run's scales with which kWantedAttainment of its requests met their targets.
+std::optional<double> TightestScale(const json& run) {
+  const auto scales = run.find("slo_scale");
+  if (scales == run.end() || !scales->is_array()) return std::nullopt;
+  for (const json& point : *scales) {
+    if (point.value("attainment", 0.0) >= kWantedAttainment) return point.value("scale", 0.0);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> CompareResults(const std::vector<ResultFile>& files) {
+  ASSIGN_OR_RETURN(const Comparison comparison, ReadFiles(files));
+  return RateTables(comparison);
+}
+
+absl::StatusOr<std::string> ComparisonHtml(const std::vector<ResultFile>& files) {
+  ASSIGN_OR_RETURN(const Comparison comparison, ReadFiles(files));
+  const PlotMark wanted = {.at = 100 * kWantedAttainment,
+                           .name = absl::StrFormat("%g%%", 100 * kWantedAttainment)};
+  std::string body = "<div class=\"plots\">\n";
+  body += MetricPlot(comparison, {.marks = {wanted}, .y_max = 100}, "attainment");
+  body += MetricPlot(comparison, {}, "request_goodput");
+  body += RatePlot(
+      comparison,
+      {.title = absl::StrFormat("Tightest targets that %g%% are within", 100 * kWantedAttainment),
+       .y_label = "targets times"},
+      TightestScale);
+  for (std::string_view key :
+       {"median_ttft_ms", "p90_ttft_ms", "median_tpot_ms", "p90_tpot_ms", "output_throughput"}) {
+    body += MetricPlot(comparison, {}, key);
+  }
+  absl::StrAppend(&body, "</div>\n<h2>Runs</h2>\n<pre>", EscapeHtml(RateTables(comparison)),
+                  "</pre>\n");
+  return HtmlPage("Results side by side", body);
 }
 
 }  // namespace tandem

@@ -17,4 +17,8 @@ struct ResultFile {
 // difference to it. INVALID_ARGUMENT names a file that is no result.
 absl::StatusOr<std::string> CompareResults(const std::vector<ResultFile>& files);
 
+// A page of plots over the rate, a curve for each file: attainment, goodput, TTFT, TPOT, and how
+// tight the targets could have been; and the tables of CompareResults. Same errors.
+absl::StatusOr<std::string> ComparisonHtml(const std::vector<ResultFile>& files);
+
 }  // namespace tandem

@@ -79,7 +79,9 @@ absl::Status Compare(const Config& config) {
   }
   ASSIGN_OR_RETURN(const std::string tables, CompareResults(files));
   std::cout << tables << std::flush;
-  return absl::OkStatus();
+  if (config.html().empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string page, ComparisonHtml(files));
+  return WriteText(config.html(), page);
 }
 
 }  // namespace

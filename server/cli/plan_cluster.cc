@@ -1,6 +1,5 @@
 #include "server/cli/plan_cluster.h"
 
-#include <fstream>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -73,14 +72,6 @@ absl::Status Vary(const ClusterPlanner& planner, ClusterPlanReport* report) {
   ASSIGN_OR_RETURN(report->sensitivity,
                    FindSensitivity(planner, report->ranking,
                                    [&](int done, int all) { bar.Show("sensitivity", done, all); }));
-  return absl::OkStatus();
-}
-
-absl::Status WriteText(const std::string& path, const std::string& text) {
-  std::ofstream file(path);
-  file << text;
-  file.close();
-  if (!file) return absl::InvalidArgumentError(absl::StrCat("cannot write ", path));
   return absl::OkStatus();
 }
 

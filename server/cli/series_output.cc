@@ -36,6 +36,10 @@ absl::Status CheckWritable(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status WriteText(const std::string& path, const std::string& text) {
+  return WriteFile(path, [&](std::ostream& out) { out << text; });
+}
+
 absl::Status WriteSeries(const Config& config, const RunSeries& series) {
   ASSIGN_OR_RETURN(const ResultJsonOptions options, MakeResultJsonOptions(config));
   RETURN_IF_ERROR(WriteFile(config.result(), [&](std::ostream& out) {

@@ -175,6 +175,15 @@ TEST(ComparisonTest, LaysRatesSideBySide) {
                     Not(HasSubstr("a/one")), HasSubstr("160 (+100.0%)"), HasSubstr("0 (-100.0%)")));
 }
 
+TEST(ComparisonTest, PlotsACurveForEachFile) {
+  const std::string one = ResultJson(Series({MakeRun(2, 50), MakeRun(4, 80)}), {}).dump();
+  const char* vllm = R"({"request_rate":4.0,"completed":5,"median_ttft_ms":12.5})";
+  const std::string html = ComparisonHtml({{"one.json", one}, {"v<2>.json", vllm}}).value();
+  EXPECT_THAT(html, AllOf(HasSubstr("attainment"), HasSubstr("TTFT P50"), HasSubstr(">one</text>"),
+                          HasSubstr("v&lt;2&gt;"), HasSubstr("rate 4 req/s"),
+                          Not(HasSubstr("v<2>")), Not(HasSubstr("nan"))));
+}
+
 TEST(ComparisonTest, ReadsResultsOfVllmBenchServe) {
   const char* vllm =
       R"({"request_rate":"inf","completed":5,"median_ttft_ms":12.5,"request_goodput":null})";
