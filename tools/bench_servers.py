@@ -14,6 +14,8 @@ requests lie in the --output folder, a file for each run, and what lies there is
 For each server it also writes NAME-PROMPT-OUTPUT.json there, attainments being of the first targets: what
 `tandem bench compare results/*-128-128.json --html FILE` plots.
 
+A rate of `inf` sends all requests at once: the served/s of that run are where a server saturates.
+
 A cell of the rates is the highest one that holds (90% of all requests of all rounds within both targets); of the scales,
 the smallest factor on TTFT and TPOT of the first targets with which 90% of the requests at that rate are within them.
 """
@@ -100,10 +102,6 @@ def file_name(text):
     return "".join(letter if letter.isalnum() else "-" for letter in text)
 
 
-def read_records(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def load(options, rate, seed, path):
     """The requests of one run at `rate`; a run that already lies at `path` is read instead."""
     if not path.exists():
@@ -116,7 +114,7 @@ def load(options, rate, seed, path):
         if done.returncode != 0:
             sys.exit(f"bench_servers: exit status {done.returncode} of: {shlex.join(command)}\n{done.stderr[-2000:]}")
         partial.rename(path)
-    return read_records(path)
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def run_path(options, name, rate, i):
@@ -151,7 +149,7 @@ def measure(options):
     for i in range(options.rounds):
         for name, command in options.server if i % 2 == 0 else reversed(options.server):
             for rate, records in measure_server(options, name, command, i).items():
-                measured[name].setdefault(rate, []).extend(records)
+                measured[name].setdefault(rate, []).extend({**record, "round": i} for record in records)
     return measured
 
 
@@ -161,7 +159,7 @@ def result(runs, targets):
     for rate, records in sorted(runs.items()):
         ttft, tpot = latencies(records)
         results.append({
-            "request_rate": rate, "num_prompts": len(records), "completed": len(ttft),
+            "request_rate": rate if math.isfinite(rate) else "inf", "num_prompts": len(records), "completed": len(ttft),
             "attainment": attainment(records, targets), "goodput_targets": f"ttft:{targets[0]:g} tpot:{targets[1]:g}",
             "median_ttft_ms": percentile(ttft, 0.5), "p90_ttft_ms": percentile(ttft, 0.9),
             "median_tpot_ms": percentile(tpot, 0.5), "p90_tpot_ms": percentile(tpot, 0.9),
@@ -173,6 +171,17 @@ def latencies(records):
     """TTFT and TPOT in ms of the requests that were served."""
     served = [record for record in records if record["outcome"] == "served"]
     return [record["ttft_ms"] for record in served], [record.get("tpot_ms", 0) for record in served]
+
+
+def throughput(records):
+    """Requests that were served per second, in each round from the first one's time to the last one's end."""
+    begins, ends = {}, {}
+    for record in records:
+        each, begin = record["round"], record["scheduled_ms"]
+        begins[each] = min(begin, begins.get(each, begin))
+        ends[each] = max(begin + record.get("e2el_ms", 0), ends.get(each, begin))
+    num_served = sum(record["outcome"] == "served" for record in records)
+    return 1000 * num_served / max(1e-6, sum(ends.values()) - sum(begins.values()))
 
 
 def pair(targets):
@@ -189,10 +198,12 @@ def runs_table(measured, targets):
         for rate, records in sorted(runs.items()):
             ttft, tpot = latencies(records)
             rows.append([name, f"{rate:g}", f"{len(ttft)} of {len(records)}",
+                         f"{throughput(records):.2f}",
                          f"{percentile(ttft, 0.5):.0f}, {percentile(ttft, 0.9):.0f}",
                          f"{percentile(tpot, 0.5):.1f}, {percentile(tpot, 0.9):.1f}",
                          *(f"{100 * attainment(records, each):.0f}%" for each in targets)])
-    return table(["server", "requests/s", "served", "TTFT P50, P90 (ms)", "TPOT P50, P90 (ms)", *map(pair, targets)], rows)
+    return table(["server", "requests/s", "served", "served/s", "TTFT P50, P90 (ms)", "TPOT P50, P90 (ms)",
+                  *map(pair, targets)], rows)
 
 
 def rate_cell(rate, rates):
@@ -249,7 +260,7 @@ def main():
     parser.add_argument("--tandem", default="build/tandem", help="the load tester (default: %(default)s)")
     parser.add_argument("--output", type=pathlib.Path, required=True, metavar="FOLDER", help="where the runs lie")
     parser.add_argument("--workload", type=numbers(int), default=(512, 64), metavar="PROMPT:OUTPUT", help="tokens")
-    parser.add_argument("--rates", type=positive_rates, default=[0.5, 1, 2, 4], help="requests/s, separated by commas")
+    parser.add_argument("--rates", type=positive_rates, default=[0.5, 1, 2, 4], help="requests/s, separated by commas; inf: all at once")
     parser.add_argument("--targets", type=lambda text: [numbers(float)(part) for part in text.split(",")],
                         default=[(400, 40), (1000, 100)], metavar="TTFT:TPOT,...", help="in ms")
     parser.add_argument("--requests", type=int, default=60, help="of each run (default: %(default)s)")

@@ -29,7 +29,8 @@ import json, sys
 options = dict(zip(sys.argv[2::2], sys.argv[3::2]))
 with open(options["--records"], "w") as file:
     for i in range(int(options["--requests"])):
-        print(json.dumps({"outcome": "served", "ttft_ms": 100 * float(options["--rates"]), "tpot_ms": 5}), file=file)
+        print(json.dumps({"outcome": "served", "scheduled_ms": 0, "ttft_ms": 100 * float(options["--rates"]), "tpot_ms": 5,
+                          "e2el_ms": 2000}), file=file)
 """
 
 
@@ -61,6 +62,13 @@ def test_tightest_scale_is_that_of_the_last_request_needed():
     assert bench_servers.tightest_scale([served(100)] * 8 + [FAILED] * 2, (1000, 100)) is None
 
 
+def test_throughput_is_that_of_all_rounds():
+    def record(i, begin_ms, end_ms):
+        return {"round": i, "outcome": "served", "scheduled_ms": begin_ms, "e2el_ms": end_ms - begin_ms}
+    rounds = [record(0, 500, 1000), record(0, 700, 1500), record(1, 0, 4000), {"round": 1, "outcome": "failed", "scheduled_ms": 10}]
+    assert bench_servers.throughput(rounds) == pytest.approx(3 / 5)
+
+
 def python(code, *arguments):
     return shlex.join([sys.executable, "-c", code, *arguments])
 
@@ -82,7 +90,7 @@ def test_servers_run_in_turn_until_they_are_saturated(tmp_path, port):
                  "--server", "a b=" + python(SERVER, port), "--server", "c=" + python(SERVER, port))
     result = run_tool(*arguments)
     assert result.returncode == 0, result.stderr
-    assert "| a b | 2 | 6 of 6 | 200, 200 | 5.0, 5.0 | 100% | 0% |" in result.stdout
+    assert "| a b | 2 | 6 of 6 | 1.50 | 200, 200 | 5.0, 5.0 | 100% | 0% |" in result.stdout
     assert "| a b | 2 | 1 |" in result.stdout                       # highest rates of both targets
     assert "| c | 0.40 | 0.80 | 1.60 | - |" in result.stdout       # scales of the first; 8/s was not run
     order = [line.split(": ")[1] for line in result.stderr.splitlines()]
