@@ -16,7 +16,8 @@ struct InstanceOptions {
   int max_model_len = 0;               // prompt and output of one request, in tokens
   int max_num_seqs = 64;               // sequences prefilled, received or decoded at once
   int max_num_batched_tokens = 512;    // in one step; at least max_num_seqs
-  int prefill_batch_tokens = 1 << 30;  // in one step, behind which no further prompt is taken
+  int prefill_batch_tokens = 1 << 30;  // of prompts, that keep the device busy: a step that has so
+                                       // many takes no further prompt, one that decodes no more
   int max_queued_requests = 1024;      // waiting to be prefilled, or announced and without blocks
   bool prefix_caching = true;          // blocks of requests that have ended are found by later ones
   int depth = 1;                       // batches in flight at once; they share no request

@@ -166,9 +166,13 @@ Batch InstanceScheduler::Schedule(absl::Time now) {
   if (batch.empty()) {
     decode_.Schedule(
         options_.depth, [this](Sequence* sequence) { return Grow(sequence); }, &batch);
+    // A long chunk would hold up every stream, and more than what keeps the device busy gains
+    // nothing.
+    const int most = batch.empty() ? options_.max_num_batched_tokens
+                                   : std::min(options_.max_num_batched_tokens - batch.NumTokens(),
+                                              options_.prefill_batch_tokens);
     prefill_.Schedule(
-        {.max_tokens = options_.max_num_batched_tokens - batch.NumTokens(),
-         .saturating_tokens = options_.prefill_batch_tokens},
+        {.max_tokens = most, .saturating_tokens = options_.prefill_batch_tokens},
         [this](Sequence* sequence) { return Start(sequence); }, &batch);
   }
   ReserveForBegun();

@@ -94,7 +94,8 @@ class InstanceScheduler {
 
   // --- Steps.
 
-  // Decode rows first, then prompt chunks in what is left of the token budget. Empty: nothing is
+  // Decode rows first, then prompt chunks in what is left of the token budget, beside decode rows
+  // at most prefill_batch_tokens (stall-free batching, Sarathi-Serve, OSDI 2024). Empty: nothing is
   // runnable, or `depth` batches are in flight. Also does what Tick does.
   Batch Schedule(absl::Time now);
 

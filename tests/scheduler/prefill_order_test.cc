@@ -27,6 +27,23 @@ TEST(PrefillOrderTest, TakesNoFurtherPromptIntoAStepThatKeepsTheDeviceBusy) {
   EXPECT_THAT(steps, ElementsAre(ElementsAre(6, 4), ElementsAre(2, 6, 2), ElementsAre(28)));
 }
 
+TEST(PrefillOrderTest, ALongPromptDoesNotHoldUpWhatDecodes) {
+  InstanceOptions options = SmallOptions();
+  options.max_num_batched_tokens = 32;
+  options.prefill_batch_tokens = 10;
+  FakeInstance instance(options);
+  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(1, 4, 3), kStart).ok());
+  ASSERT_TRUE(instance.Step());
+  ASSERT_TRUE(instance.scheduler->Add(MakeRequest(2, 40, 1), kStart).ok());
+  std::vector<std::vector<int>> steps;
+  while (instance.Step()) {
+    steps.emplace_back();
+    for (const BatchRow& row : instance.last_batch_rows) steps.back().push_back(row.num_tokens);
+  }
+  EXPECT_THAT(steps, ElementsAre(ElementsAre(1, 10), ElementsAre(1, 10), ElementsAre(20)))
+      << "with nothing left to decode, all that the budget allows";
+}
+
 // Ids in the order in which their first tokens come, one prompt a step.
 std::vector<uint64_t> OrderOfFirstTokens(FakeInstance& instance) {
   instance.RunUntilIdle();
