@@ -22,9 +22,10 @@
 #include "server/bench/result_json.h"
 #include "server/cli/bench_options.h"
 #include "server/cli/commands.h"
-#include "server/cli/process_options.h"
+#include "server/cli/json_text.h"
 #include "server/cli/series_output.h"
 #include "server/cli/signals.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {
@@ -107,7 +108,7 @@ absl::Status RunBench(const Config& config) {
   RETURN_IF_ERROR(RunLoadTest(setup.options, observer, setup.series));
   RETURN_IF_ERROR(WriteSeries(config, setup.series));
   if (config.json()) {
-    std::cout << ResultJson(setup.series, json_options).dump(1) << std::endl;
+    std::cout << JsonText(ResultJson(setup.series, json_options)) << std::endl;
   } else {
     std::cout << ReportTable(setup.series) << std::flush;
   }

@@ -7,11 +7,11 @@
 
 namespace tandem {
 
-// INVALID_ARGUMENT names a file, of these or --compose, that cannot be written: an hour's
-// measurement must not be lost to a folder that is not there.
+// Fails for one of these, or --compose, that cannot be written: an hour's measurement must not be
+// lost to a folder that is not there.
 absl::Status CheckWritable(const Config& config);
 
-// Writes them. UNKNOWN names the file that could not be.
+// Writes them.
 absl::Status WriteSeries(const Config& config, const RunSeries& series);
 
 }  // namespace tandem
