@@ -81,40 +81,40 @@ InstanceTable::Instance& InstanceTable::Update(const InstanceView& view, absl::T
   instance->kind->speed.Learn(view.latency);
   instance->load = ReportedLoad(view);
   instance->num_free_blocks = view.num_free_blocks;
-  for (const auto& [request, dispatch] : instance->dispatched) {
+  for (const auto& [request, dispatch] : instance->dispatched_) {
     Count(dispatch, 1, &instance->load, &instance->num_free_blocks);
   }
-  for (const Dispatch& dispatch : instance->ended) EndRow(dispatch, &instance->load);
+  for (const Dispatch& dispatch : instance->ended_) EndRow(dispatch, &instance->load);
   Rerank(instance);
   return *instance;
 }
 
 void InstanceTable::TakeReported(Instance* instance, absl::Time now) {
   std::vector<RequestId> told, lost;
-  for (const auto& [request, dispatch] : instance->dispatched) {
+  for (const auto& [request, dispatch] : instance->dispatched_) {
     if (dispatch.time + report_lag_ <= now) told.push_back(request);
   }
   for (RequestId request : told) {
-    const Dispatch dispatch = instance->dispatched.at(request);
+    const Dispatch dispatch = instance->dispatched_.at(request);
     if (dispatch.num_rows == 0) {
       Drop(instance, request);
     } else {
-      instance->reported[request] = dispatch;
-      instance->dispatched.erase(request);
+      instance->reported_[request] = dispatch;
+      instance->dispatched_.erase(request);
     }
   }
-  for (const auto& [request, dispatch] : instance->reported) {
+  for (const auto& [request, dispatch] : instance->reported_) {
     if (dispatch.time + kLongestRequest <= now) lost.push_back(request);
   }
   for (RequestId request : lost) Drop(instance, request);
-  std::erase_if(instance->ended,
+  std::erase_if(instance->ended_,
                 [&](const Dispatch& dispatch) { return dispatch.time + report_lag_ <= now; });
 }
 
 void InstanceTable::Forget(Instance* instance) {
-  while (!instance->dispatched.empty()) Drop(instance, instance->dispatched.begin()->first);
-  while (!instance->reported.empty()) Drop(instance, instance->reported.begin()->first);
-  instance->ended.clear();
+  while (!instance->dispatched_.empty()) Drop(instance, instance->dispatched_.begin()->first);
+  while (!instance->reported_.empty()) Drop(instance, instance->reported_.begin()->first);
+  instance->ended_.clear();
 }
 
 void InstanceTable::Enter(Instance* instance) {
@@ -168,7 +168,7 @@ void InstanceTable::Leave(Instance* instance) {
 void InstanceTable::Add(Instance* instance, RequestId request, const Dispatch& dispatch) {
   Unrank(instance);
   latest_ = std::max(latest_, dispatch.time);
-  instance->dispatched[request] = dispatch;
+  instance->dispatched_[request] = dispatch;
   places_[request].push_back(instance);
   Count(dispatch, 1, &instance->load, &instance->num_free_blocks);
   Rerank(instance);
@@ -180,10 +180,10 @@ void InstanceTable::Complete(RequestId request) {
   const absl::InlinedVector<Instance*, 2> places = found->second;
   for (Instance* instance : places) {
     Unrank(instance);
-    const auto reported = instance->reported.find(request);
-    if (reported != instance->reported.end()) {
-      instance->ended.push_back(reported->second);
-      instance->ended.back().time = latest_;
+    const auto reported = instance->reported_.find(request);
+    if (reported != instance->reported_.end()) {
+      instance->ended_.push_back(reported->second);
+      instance->ended_.back().time = latest_;
       EndRow(reported->second, &instance->load);
     }
     Drop(instance, request);
@@ -192,12 +192,12 @@ void InstanceTable::Complete(RequestId request) {
 }
 
 void InstanceTable::Drop(Instance* instance, RequestId request) {
-  const auto found = instance->dispatched.find(request);
-  if (found != instance->dispatched.end()) {
+  const auto found = instance->dispatched_.find(request);
+  if (found != instance->dispatched_.end()) {
     Count(found->second, -1, &instance->load, &instance->num_free_blocks);
-    instance->dispatched.erase(found);
+    instance->dispatched_.erase(found);
   }
-  instance->reported.erase(request);
+  instance->reported_.erase(request);
   const auto places = places_.find(request);
   auto& left = places->second;
   left.erase(std::find(left.begin(), left.end(), instance));
@@ -205,12 +205,12 @@ void InstanceTable::Drop(Instance* instance, RequestId request) {
 }
 
 void InstanceTable::Unrank(Instance* instance) {
-  if (!std::exchange(instance->is_ranked, false)) return;
+  if (!std::exchange(instance->is_ranked_, false)) return;
   const absl::string_view id = instance->view.id.value();
   const double room = -instance->num_free_blocks;
   Kind& kind = *instance->kind;
-  kind.by_wait.erase({instance->prefill_ms, 0, id});
-  kind.by_step.erase({instance->step_ms, room, id});
+  kind.by_wait.erase({instance->prefill_ms_, 0, id});
+  kind.by_step.erase({instance->step_ms_, room, id});
   kind.by_room.erase({room, 0, id});
 }
 
@@ -219,15 +219,15 @@ void InstanceTable::Rerank(Instance* instance) {
   const absl::string_view id = instance->view.id.value();
   const double room = -instance->num_free_blocks;
   Kind& kind = *instance->kind;
-  instance->is_ranked = true;
-  instance->prefill_ms =
+  instance->is_ranked_ = true;
+  instance->prefill_ms_ =
       kind.speed.WaitMs(instance->load) + kind.speed.PrefillMs(instance->load, {.num_tokens = 1});
-  instance->step_ms = kind.speed.StepMs(instance->load, 0);
+  instance->step_ms_ = kind.speed.StepMs(instance->load, 0);
   if (instance->view.role != InstanceRole::kDecode) {
-    kind.by_wait[{instance->prefill_ms, 0, id}] = instance;
+    kind.by_wait[{instance->prefill_ms_, 0, id}] = instance;
   }
   if (instance->view.role != InstanceRole::kPrefill) {
-    kind.by_step[{instance->step_ms, room, id}] = instance;
+    kind.by_step[{instance->step_ms_, room, id}] = instance;
     kind.by_room[{room, 0, id}] = instance;
   }
 }

@@ -50,12 +50,12 @@ class InstanceTable {
     friend class InstanceTable;
     // That it has not reported yet, in order, since fractions add up to other bits in another one;
     // that it has, and decodes; that has ended, and was in the last report all the same.
-    absl::btree_map<RequestId, Dispatch> dispatched;
-    absl::flat_hash_map<RequestId, Dispatch> reported;
-    std::vector<Dispatch> ended;  // `time`: when
-    bool is_ranked = false;       // in its kind's orders, at these places
-    double prefill_ms = 0;
-    double step_ms = 0;
+    absl::btree_map<RequestId, Dispatch> dispatched_;
+    absl::flat_hash_map<RequestId, Dispatch> reported_;
+    std::vector<Dispatch> ended_;  // `time`: when
+    bool is_ranked_ = false;       // in its kind's orders, at these places
+    double prefill_ms_ = 0;
+    double step_ms_ = 0;
   };
 
   // By what is ranked, then by id.

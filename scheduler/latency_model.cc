@@ -1,7 +1,6 @@
 #include "scheduler/latency_model.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -31,6 +30,7 @@ StepShape ShapeOf(const Batch& batch) {
 }
 
 absl::StatusOr<LatencyModel> LatencyModel::Create(const LatencyCoefficients& coefficients) {
+  constexpr double kMost = 1e6;  // a quarter of an hour
   const LatencyCoefficients& c = coefficients;
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, double>>{
            {"prefill base", c.prefill.base_ms},
@@ -43,9 +43,9 @@ absl::StatusOr<LatencyModel> LatencyModel::Create(const LatencyCoefficients& coe
            {"large decode context", c.large_decode.context_ms},
            {"large decode row", c.large_decode.row_ms},
            {"large decode rows", static_cast<double>(c.large_decode_rows)}}) {
-    if (!std::isfinite(value) || value < 0) {
+    if (!(value >= 0 && value <= kMost)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("latency model: ", name, " must not be negative, got ", value));
+          absl::StrCat("latency model: ", name, " must be within 0 and ", kMost, ", got ", value));
     }
   }
   return LatencyModel(coefficients);

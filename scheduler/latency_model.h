@@ -58,7 +58,8 @@ class LatencyModel {
   // Every step takes no time.
   LatencyModel() = default;
 
-  // INVALID_ARGUMENT names a coefficient that is negative or no number.
+  // INVALID_ARGUMENT names a coefficient that is negative, no number, or above 1e6 ms, from where
+  // on sums of times overflow.
   static absl::StatusOr<LatencyModel> Create(const LatencyCoefficients& coefficients);
 
   // Zero for an empty shape.

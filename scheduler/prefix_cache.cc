@@ -78,6 +78,7 @@ void PrefixCache::RestartChanges() {
   }
   std::sort(held.begin(), held.end());
   std::vector<uint64_t> keys;
+  keys.reserve(held.size());
   for (const auto& [node, key] : held) keys.push_back(key);
   journal_.Restart(keys);
 }

@@ -104,7 +104,7 @@ RouteChooser::RouteChooser(const Cluster& cluster, const RouteRequest& request)
 }
 
 absl::StatusOr<RouteChoice> RouteChooser::Choose() const {
-  const absl::StatusOr<RouteChoice> handoff = ChooseHandoff();
+  absl::StatusOr<RouteChoice> handoff = ChooseHandoff();
   if (!handoff.ok()) return handoff;
   const RouteChoice local = ChooseLocal();
   if (local.decode == nullptr || !handoff->is_predicted) return handoff;
@@ -134,6 +134,7 @@ std::vector<RouteChooser::Prefill> RouteChooser::RankPrefills() const {
     if (instance->view.role != InstanceRole::kDecode) candidates.push_back(instance);
   }
   std::vector<Prefill> prefills;
+  prefills.reserve(candidates.size());
   for (Instance* instance : candidates) prefills.push_back(MakePrefill(instance));
   const auto rank = [this](const Prefill& prefill) {
     return std::tuple(Differs(prefill.instance->view, request_), prefill.ttft_ms + prefill.delay_ms,

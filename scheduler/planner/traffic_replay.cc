@@ -119,8 +119,8 @@ absl::StatusOr<ServiceLevel> Replay(absl::Span<const PlannedInstance> instances,
                                     const TrafficWindow& window, const ReplayOptions& options) {
   SimulationOptions cluster;
   for (const PlannedInstance& instance : instances) {
-    ASSIGN_OR_RETURN(SimInstanceOptions simulated, MakeInstance(instance));
-    cluster.instances.push_back(std::move(simulated));
+    ASSIGN_OR_RETURN(const SimInstanceOptions simulated, MakeInstance(instance));
+    cluster.instances.push_back(simulated);
   }
   cluster.network_delay = options.network_delay;
   cluster.link_bytes_per_second = options.kv_bytes_per_second;

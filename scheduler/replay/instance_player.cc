@@ -65,17 +65,17 @@ class InstancePlayer : public CallPlayer {
   // Those that name a request and a time, nothing else.
   using RequestCall = void (LoggedScheduler::*)(RequestId, uint32_t, absl::Time);
   static const std::map<std::string, RequestCall>& RequestCalls() {
-    static const std::map<std::string, RequestCall> calls = {
+    static const std::map<std::string, RequestCall> kCalls = {
         {"begun", &LoggedScheduler::Begun}, {"recompute", &LoggedScheduler::Recompute},
         {"fence", &LoggedScheduler::Fence}, {"release", &LoggedScheduler::Release},
         {"abort", &LoggedScheduler::Abort},
     };
-    return calls;
+    return kCalls;
   }
 
   using OtherCall = absl::Status (InstancePlayer::*)(CallReader&);
   static const std::map<std::string, OtherCall>& OtherCalls() {
-    static const std::map<std::string, OtherCall> calls = {
+    static const std::map<std::string, OtherCall> kCalls = {
         {"add", &InstancePlayer::Add},
         {"expect", &InstancePlayer::Expect},
         {"offer", &InstancePlayer::Offer},
@@ -88,7 +88,7 @@ class InstancePlayer : public CallPlayer {
         {"restart_prefixes", &InstancePlayer::RestartPrefixes},
         {"take_prefixes", &InstancePlayer::TakePrefixes},
     };
-    return calls;
+    return kCalls;
   }
 
   absl::Status Add(CallReader& fields) {

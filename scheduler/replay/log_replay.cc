@@ -18,7 +18,7 @@ absl::Status LogReplay::Play(absl::string_view line) {
   const absl::Status status = !call.is_object()    ? absl::DataLossError("no JSON object")
                               : player_ == nullptr ? Begin(call)
                                                    : PlayCall(call, line);
-  if (status.ok()) return status;
+  if (status.ok()) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("line ", line_number_, ": ", status.message()));
 }
 

@@ -46,7 +46,7 @@ absl::Status LoggedScheduler::Enter(const char* call, EnterCall enter, Request r
   line_.Begin(call);
   line_.Add("now", now);
   line_.Add("request", request);
-  const absl::Status status = (*scheduler_.*enter)(std::move(request), now);
+  absl::Status status = (*scheduler_.*enter)(std::move(request), now);
   line_.AddRefusal(status);
   line_.End();
   return status;

@@ -164,10 +164,12 @@ void HandoffSimulator::Offer(SimRequest& request) {
     found->kv_complete = queue_.now();
     SimInstance& worker = *instances_[found->decode];
     if (!worker.alive() || worker.epoch() != found->decode_epoch) return;
-    Tell(*found, /*decode=*/false,
-         [this](InstanceScheduler& scheduler, RequestId id, uint32_t attempt) {
-           scheduler.Release(id, attempt, queue_.now());
-         });
+    if (found->prefill != SimRequest::kNobody) {  // it may have died since
+      Tell(*found, /*decode=*/false,
+           [this](InstanceScheduler& scheduler, RequestId id, uint32_t attempt) {
+             scheduler.Release(id, attempt, queue_.now());
+           });
+    }
     const KvHandoff handoff{
         .id = found->id, .attempt = attempt, .first_token = *found->handoff.first_token};
     worker.Do([&](InstanceScheduler& scheduler) { scheduler.Offer(handoff, queue_.now()); });

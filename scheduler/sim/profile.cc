@@ -37,8 +37,8 @@ class FieldReader {
     if (!object_.is_object()) Refuse(path_, "an object");
   }
 
-  void Number(const char* name, double* value) {
-    const json* field = Find(name);
+  void Number(const char* name, double* value, bool is_required = true) {
+    const json* field = Find(name, is_required);
     if (field == nullptr) return;
     if (!field->is_number() || !std::isfinite(field->get<double>())) {
       return Refuse(Path(name), "a number");
@@ -116,6 +116,8 @@ absl::StatusOr<InstanceProfile> ReadInstance(const json& object, const std::stri
   reader.Count("weight_bytes", int64_t{0}, &profile.weight_bytes);
   reader.Count("max_num_batched_tokens", 1, &profile.max_num_batched_tokens);
   reader.Count("prefill_batch_tokens", 0, &profile.prefill_batch_tokens);
+  reader.Number("mean_error", &profile.mean_error, /*is_required=*/false);
+  reader.Number("max_error", &profile.max_error, /*is_required=*/false);
   FieldReader latency = reader.Object("latency");
   FieldReader prefill = latency.Object("prefill");
   prefill.Number("base_ms", &profile.latency.prefill.base_ms);
@@ -130,8 +132,6 @@ absl::StatusOr<InstanceProfile> ReadInstance(const json& object, const std::stri
   reader.Join(latency);
   RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(LatencyModel::Create(profile.latency).status());
-  profile.mean_error = object.value("mean_error", 0.0);
-  profile.max_error = object.value("max_error", 0.0);
   return profile;
 }
 

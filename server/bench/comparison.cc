@@ -102,6 +102,7 @@ std::string RateTable(double rate, const std::vector<std::string>& names,
   table += "\n";
   for (const Metric& metric : kMetrics) {
     std::vector<std::optional<double>> values;
+    values.reserve(runs.size());
     for (const json* run : runs) values.push_back(ValueOf(run, metric));
     if (std::none_of(values.begin(), values.end(), [](const auto& v) { return v.has_value(); })) {
       continue;

@@ -26,8 +26,10 @@ using Tcp = asio::ip::tcp;
 
 // A message body that is handed on as it comes.
 struct StreamedBody {
+  // NOLINTNEXTLINE(readability-identifier-naming): Beast looks for these two names
   using value_type = std::function<void(absl::string_view)>;
 
+  // NOLINTNEXTLINE(readability-identifier-naming)
   class reader {
    public:
     template <bool kIsRequest, class Fields>

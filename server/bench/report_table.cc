@@ -55,6 +55,7 @@ std::string ErrorLines(const RunSeries& series) {
     }
   }
   std::vector<std::pair<int, std::string>> sorted;
+  sorted.reserve(counts.size());
   for (const auto& [error, count] : counts) sorted.emplace_back(count, error);
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
   constexpr size_t kMaxLines = 8;

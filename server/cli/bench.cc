@@ -22,9 +22,10 @@
 #include "server/bench/result_json.h"
 #include "server/cli/bench_options.h"
 #include "server/cli/commands.h"
-#include "server/cli/process_options.h"
+#include "server/cli/json_text.h"
 #include "server/cli/series_output.h"
 #include "server/cli/signals.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {
@@ -72,6 +73,7 @@ absl::Status Compare(const Config& config) {
   if (config.actions_size() < 3) {
     return absl::InvalidArgumentError("compare needs two files or more");
   }
+  RETURN_IF_ERROR(CheckWritable(config));
   std::vector<ResultFile> files;
   for (int i = 1; i < config.actions_size(); ++i) {
     ASSIGN_OR_RETURN(std::string content, ReadFile(config.actions(i)));
@@ -81,7 +83,7 @@ absl::Status Compare(const Config& config) {
   std::cout << tables << std::flush;
   if (config.html().empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const std::string page, ComparisonHtml(files));
-  return WriteText(config.html(), page);
+  return WriteFile(config.html(), [&](std::ostream& out) { out << page; });
 }
 
 }  // namespace
@@ -109,7 +111,7 @@ absl::Status RunBench(const Config& config) {
   RETURN_IF_ERROR(RunLoadTest(setup.options, observer, setup.series));
   RETURN_IF_ERROR(WriteSeries(config, setup.series));
   if (config.json()) {
-    std::cout << ResultJson(setup.series, json_options).dump(1) << std::endl;
+    std::cout << JsonText(ResultJson(setup.series, json_options)) << std::endl;
   } else {
     std::cout << ReportTable(setup.series) << std::flush;
   }

@@ -12,6 +12,7 @@
 #include "server/cli/bench_report.h"
 #include "server/cli/commands.h"
 #include "server/cli/engine_bench.h"
+#include "server/cli/json_text.h"
 #include "server/cli/process_facts.h"
 #include "server/cli/process_options.h"
 #include "server/cli/progress_bar.h"
@@ -109,7 +110,7 @@ absl::StatusOr<BenchReport> Bench(const Config& config) {
 absl::Status RunBenchEngine(const Config& config) {
   ASSIGN_OR_RETURN(const BenchReport report, Bench(config));
   if (config.json()) {
-    std::cout << BenchJson(report, config).dump(1) << std::endl;
+    std::cout << JsonText(BenchJson(report, config)) << std::endl;
   } else {
     std::cout << BenchTable(report) << std::flush;
   }

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -20,6 +18,7 @@
 #include "server/bench/http_server_facts.h"
 #include "server/cli/commands.h"
 #include "server/cli/option_value.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {
@@ -148,9 +147,7 @@ absl::Status ReadWorkload(const Config& config, const std::string& model,
     ASSIGN_OR_RETURN(options.output, LengthDistribution::Parse(config.output_tokens()));
     return absl::OkStatus();
   }
-  std::ifstream file(config.trace(), std::ios::binary);
-  if (!file) return absl::NotFoundError(absl::StrCat("cannot read ", config.trace()));
-  const std::string content(std::istreambuf_iterator<char>(file), {});
+  ASSIGN_OR_RETURN(const std::string content, ReadFile(config.trace()));
   TraceOptions trace_options = {.block_tokens = static_cast<int>(config.trace_block_tokens()),
                                 .max_requests = static_cast<int>(config.requests()),
                                 .seed = static_cast<uint64_t>(config.seed())};

@@ -1,6 +1,7 @@
 // tandem chat: a terminal client of the OpenAI-compatible API that streams.
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
+#include "server/bench/openai_stream.h"
 #include "server/cli/commands.h"
 #include "server/cli/sse_client.h"
 
@@ -17,6 +19,18 @@ namespace tandem {
 namespace {
 
 using nlohmann::json;
+using Path = json::json_pointer;
+
+// The value at `path`; `otherwise` where a server says nothing there, or something else.
+std::string TextAt(const json& object, const Path& path, const char* otherwise) {
+  if (!object.contains(path) || !object.at(path).is_string()) return otherwise;
+  return object.at(path);
+}
+
+double NumberAt(const json& object, const Path& path, double otherwise) {
+  if (!object.contains(path) || !object.at(path).is_number()) return otherwise;
+  return object.at(path);
+}
 
 // What one answer cost, as measured here and as told in the last chunk.
 struct AnswerStats {
@@ -33,23 +47,25 @@ std::string FormatBytes(double bytes) {
 }
 
 std::string FormatStats(const AnswerStats& stats) {
+  std::string line = absl::StrFormat("%d tokens", stats.completion_tokens);
+  if (stats.first_text == absl::InfiniteFuture()) return line;
   const double ttft_ms = absl::ToDoubleMilliseconds(stats.first_text - stats.sent);
-  std::string line = absl::StrFormat("%d tokens, TTFT %.0f ms", stats.completion_tokens, ttft_ms);
-  if (stats.completion_tokens > 1) {
+  absl::StrAppend(&line, absl::StrFormat(", TTFT %.0f ms", ttft_ms));
+  if (stats.completion_tokens > 1 && stats.last_text > stats.first_text) {
     const double tpot_ms = absl::ToDoubleMilliseconds(stats.last_text - stats.first_text) /
                            (stats.completion_tokens - 1);
     absl::StrAppend(&line,
                     absl::StrFormat(", TPOT %.1f ms, %.1f tokens/s", tpot_ms, 1000 / tpot_ms));
   }
   if (!stats.server.is_object()) return line;
-  const double kv_bytes = stats.server.value("kv_bytes", 0.0);
+  const double kv_bytes = NumberAt(stats.server, Path("/kv_bytes"), 0);
   if (kv_bytes > 0) {
     absl::StrAppend(&line, ", ", FormatBytes(kv_bytes), " of KV from ",
-                    stats.server.value("prefill", "prefill"), " to ",
-                    stats.server.value("decode", "decode"));
+                    TextAt(stats.server, Path("/prefill"), "prefill"), " to ",
+                    TextAt(stats.server, Path("/decode"), "decode"));
   } else {
     absl::StrAppend(&line, ", prefilled and decoded by ",
-                    stats.server.value("decode", "one worker"));
+                    TextAt(stats.server, Path("/decode"), "one worker"));
   }
   return line;
 }
@@ -109,26 +125,19 @@ class ChatClient {
       server_error = absl::StrCat("the server sent what is not JSON: ", data);
       return false;
     }
-    if (event.contains("error")) {
-      server_error =
-          event["error"].is_object() ? event["error"].value("message", "error") : "error";
+    if (event.contains("error") && !event["error"].is_null()) {
+      server_error = ErrorMessageOf(data);
       return false;
     }
-    if (event.contains("choices") && !event["choices"].empty()) {
-      const json& delta = event["choices"][0].value("delta", json::object());
-      if (delta.contains("content") && delta["content"].is_string()) {
-        const std::string text = delta["content"];
-        if (!text.empty()) {
-          stats.last_text = absl::Now();
-          stats.first_text = std::min(stats.first_text, stats.last_text);
-          answer += text;
-          std::cout << text << std::flush;
-        }
-      }
+    const std::string text = TextAt(event, Path("/choices/0/delta/content"), "");
+    if (!text.empty()) {
+      stats.last_text = absl::Now();
+      stats.first_text = std::min(stats.first_text, stats.last_text);
+      answer += text;
+      std::cout << text << std::flush;
     }
-    if (event.contains("usage") && event["usage"].is_object()) {
-      stats.completion_tokens = event["usage"].value("completion_tokens", 0);
-    }
+    stats.completion_tokens = static_cast<int>(
+        NumberAt(event, Path("/usage/completion_tokens"), stats.completion_tokens));
     if (event.contains("tandem")) stats.server = event["tandem"];
     return true;
   }

@@ -15,7 +15,7 @@
 #include "engine/runner/kv_pool_plan.h"
 #include "server/cli/instance_plan.h"
 #include "server/cli/option_value.h"
-#include "server/cli/process_options.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {

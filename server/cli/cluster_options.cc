@@ -13,7 +13,7 @@
 #include "scheduler/sim/trace_reader.h"
 #include "server/cli/compat_options.h"
 #include "server/cli/option_value.h"
-#include "server/cli/process_options.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {
@@ -66,7 +66,9 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
 absl::StatusOr<std::vector<InstanceProfile>> ReadProfiles(const Config& config) {
   if (config.profile().empty()) return absl::InvalidArgumentError("--profile is required");
   ASSIGN_OR_RETURN(const std::string text, ReadFile(config.profile()));
-  return ParseProfile(text);
+  absl::StatusOr<std::vector<InstanceProfile>> profiles = ParseProfile(text);
+  if (!profiles.ok()) return Annotate(profiles.status(), config.profile());
+  return profiles;
 }
 
 absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {

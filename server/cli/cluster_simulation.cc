@@ -20,6 +20,7 @@
 #include "server/cli/bench_options.h"
 #include "server/cli/cluster_options.h"
 #include "server/cli/commands.h"
+#include "server/cli/json_text.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/series_output.h"
 
@@ -200,7 +201,7 @@ absl::Status RunClusterSimulation(const Config& config) {
   for (const SimulatedRun& run : simulation.runs()) {
     json["simulation"].push_back(SimulationJson(run));
   }
-  std::cout << json.dump(1) << std::endl;
+  std::cout << JsonText(json) << std::endl;
   return absl::OkStatus();
 }
 

@@ -7,7 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "engine/core/status_macros.h"
-#include "server/cli/process_options.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {

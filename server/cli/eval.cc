@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "absl/strings/str_format.h"
@@ -11,8 +10,10 @@
 #include "engine/kernels/ops.h"
 #include "engine/runner/perplexity.h"
 #include "server/cli/commands.h"
+#include "server/cli/json_text.h"
 #include "server/cli/process_options.h"
 #include "server/cli/progress_bar.h"
+#include "server/cli/text_file.h"
 #include "server/gateway/model_info.h"
 
 namespace tandem {
@@ -64,16 +65,15 @@ absl::Status RunEval(const Config& config) {
   ASSIGN_OR_RETURN(const Evaluation result, Evaluate(config));
   const Perplexity& perplexity = result.perplexity;
   if (config.json()) {
-    std::cout << nlohmann::ordered_json{{"model", config.model()},
-                                        {"text", config.text()},
-                                        {"window", result.window},
-                                        {"scored_tokens", perplexity.num_tokens},
-                                        {"perplexity", perplexity.Value()},
-                                        {"second_half_perplexity", perplexity.LateValue()},
-                                        {"bits_per_byte", result.BitsPerByte()},
-                                        {"isa", std::string(IsaName(result.isa))},
-                                        {"tokens_per_s", result.TokensPerSecond()}}
-                     .dump(1)
+    std::cout << JsonText({{"model", config.model()},
+                           {"text", config.text()},
+                           {"window", result.window},
+                           {"scored_tokens", perplexity.num_tokens},
+                           {"perplexity", perplexity.Value()},
+                           {"second_half_perplexity", perplexity.LateValue()},
+                           {"bits_per_byte", result.BitsPerByte()},
+                           {"isa", std::string(IsaName(result.isa))},
+                           {"tokens_per_s", result.TokensPerSecond()}})
               << std::endl;
     return absl::OkStatus();
   }

@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "engine/core/status_macros.h"
 #include "server/cli/config_loader.h"
+#include "server/cli/json_text.h"
 
 namespace tandem {
 namespace {
@@ -127,7 +128,7 @@ std::string ComposeOverride(const std::vector<RoleLaunch>& roles, const std::str
                  "--grpc-port",
                  "7001"};
     args.insert(args.end(), role.flags.begin(), role.flags.end());
-    absl::StrAppend(&text, "    command: ", ordered_json(args).dump(), "\n");  // JSON is YAML
+    absl::StrAppend(&text, "    command: ", JsonText(args, -1), "\n");  // JSON is YAML
   }
   return text;
 }

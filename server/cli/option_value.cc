@@ -160,12 +160,14 @@ std::string OptionText(const FieldDescriptor& field, const Config& config, int i
 }
 
 absl::StatusOr<std::vector<double>> ParseRates(const Config& config) {
+  constexpr double kLeast = 1e-6;  // a request in 12 days
   std::vector<double> rates;
   for (absl::string_view word : absl::StrSplit(config.rates(), ',', absl::SkipEmpty())) {
     double rate = 0;
-    if (!absl::SimpleAtod(word, &rate) || !(rate > 0)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "option --rates: expected positive numbers such as 2,4.5, or inf, got \"", word, "\""));
+    if (!absl::SimpleAtod(word, &rate) || !(rate >= kLeast)) {
+      return absl::InvalidArgumentError(absl::StrCat("option --rates: expected numbers from ",
+                                                     kLeast, " on such as 2,4.5, or inf, got \"",
+                                                     word, "\""));
     }
     rates.push_back(rate);
   }

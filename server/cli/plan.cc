@@ -16,6 +16,7 @@
 #include "scheduler/planner/simdistserve_scorer.h"
 #include "server/cli/commands.h"
 #include "server/cli/compat_options.h"
+#include "server/cli/json_text.h"
 #include "server/cli/plan_cluster.h"
 #include "server/cli/plan_report.h"
 #include "server/cli/plan_theory.h"
@@ -93,7 +94,7 @@ absl::Status CheckSearchOptions(const Config& config) {
 template <typename Json>
 void Print(const Config& config, const std::string& table, const Json& json) {
   if (config.json()) {
-    std::cout << json.dump(1) << std::endl;
+    std::cout << JsonText(json) << std::endl;
   } else {
     std::cout << table << std::flush;
   }

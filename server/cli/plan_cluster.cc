@@ -12,9 +12,11 @@
 #include "server/bench/run_series.h"
 #include "server/cli/cluster_plan_report.h"
 #include "server/cli/cluster_planner.h"
+#include "server/cli/json_text.h"
 #include "server/cli/plan_html.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/series_output.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {
@@ -77,7 +79,8 @@ absl::Status Vary(const ClusterPlanner& planner, ClusterPlanReport* report) {
 
 absl::Status WriteFiles(const Config& config, const ClusterPlanReport& report) {
   if (!config.html().empty()) {
-    RETURN_IF_ERROR(WriteText(config.html(), ClusterPlanHtml(report)));
+    RETURN_IF_ERROR(
+        WriteFile(config.html(), [&report](std::ostream& out) { out << ClusterPlanHtml(report); }));
   }
   if (config.compose().empty()) return absl::OkStatus();
   if (report.launch.compose.empty()) {
@@ -86,7 +89,8 @@ absl::Status WriteFiles(const Config& config, const ClusterPlanReport& report) {
             ? "--compose: the winner stands on several nodes, a compose file describes one"
             : "--compose: there is no winner to start");
   }
-  return WriteText(config.compose(), report.launch.compose);
+  return WriteFile(config.compose(),
+                   [&report](std::ostream& out) { out << report.launch.compose; });
 }
 
 }  // namespace
@@ -99,7 +103,7 @@ absl::Status RunClusterPlan(const Config& config) {
   if (report.ranking.HasWinner()) RETURN_IF_ERROR(DescribeWinner(planner, &report));
   RETURN_IF_ERROR(Vary(planner, &report));
   if (config.json()) {
-    std::cout << ClusterPlanJson(report).dump(1) << std::endl;
+    std::cout << JsonText(ClusterPlanJson(report)) << std::endl;
   } else {
     std::cout << ClusterPlanTable(report) << std::flush;
   }

@@ -26,7 +26,7 @@ struct Axis {
 };
 
 const std::vector<Axis>& Axes() {
-  static const auto* const axes = new std::vector<Axis>{
+  static const auto* const kAxes = new std::vector<Axis>{
       {"prompt",
        "prompt length",
        "tokens",
@@ -38,7 +38,7 @@ const std::vector<Axis>& Axes() {
        &PlanScenario::link_bandwidth,
        {0.001, 0.01, 0.03, 0.1, 0.3, 1, 10}},
       {"slo", "targets", "times", &PlanScenario::targets, {0.5, 0.7, 1, 1.4, 2, 4}}};
-  return *axes;
+  return *kAxes;
 }
 
 const Axis* FindAxis(absl::string_view name) {

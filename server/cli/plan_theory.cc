@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "engine/core/status_macros.h"
 #include "scheduler/planner/md1.h"
+#include "server/cli/json_text.h"
 #include "server/cli/option_value.h"
 #include "server/cli/progress_bar.h"
 
@@ -111,7 +112,7 @@ absl::Status RunTheory(const Config& config) {
   }
   const std::vector<TheoryRow> rows = MakeTheoryRows(config, rates);
   if (config.json()) {
-    std::cout << TheoryJson(config, rows).dump(1) << std::endl;
+    std::cout << JsonText(TheoryJson(config, rows)) << std::endl;
   } else {
     std::cout << TheoryTable(config, rows) << std::flush;
   }

@@ -4,9 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <functional>
-#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -18,6 +16,7 @@
 #include "server/cli/commands.h"
 #include "server/cli/instance_plan.h"
 #include "server/cli/rank_command.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {
@@ -75,15 +74,6 @@ absl::Status ShareOutCores(const Config& config, RunnerOptions& runner) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  if (!file || !(text << file.rdbuf())) {
-    return absl::NotFoundError(absl::StrCat("cannot read ", path));
-  }
-  return text.str();
-}
 
 absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");

@@ -11,10 +11,7 @@
 
 namespace tandem {
 
-// The bytes of the file. NOT_FOUND names one that cannot be read.
-absl::StatusOr<std::string> ReadFile(const std::string& path);
-
-// All but the scheduler's channel. NOT_FOUND names a chat template file that cannot be read.
+// All but the scheduler's channel. Errors of ReadFile for a chat template.
 absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config);
 
 // All but host and port. INVALID_ARGUMENT names a target that makes no sense.

@@ -2,7 +2,6 @@
 // simulator and the planner read.
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -13,11 +12,13 @@
 #include "engine/core/status_macros.h"
 #include "server/cli/busy_neighbours.h"
 #include "server/cli/commands.h"
+#include "server/cli/json_text.h"
 #include "server/cli/process_facts.h"
 #include "server/cli/process_options.h"
 #include "server/cli/profile_report.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/step_probe.h"
+#include "server/cli/text_file.h"
 #include "server/worker/worker.h"
 
 namespace tandem {
@@ -62,10 +63,16 @@ int64_t WeightFileBytes(const std::filesystem::path& model) {
   return sum;
 }
 
-absl::StatusOr<ProfileReport> Profile(const Config& config) {
+// INVALID_ARGUMENT also where the file of --output, which has `known`, is of another model.
+absl::StatusOr<ProfileReport> Profile(const Config& config,
+                                      const std::vector<InstanceProfile>& known) {
   ASSIGN_OR_RETURN(const RunnerOptions options, MakeRunnerOptions(config));
   ASSIGN_OR_RETURN(const std::vector<StepPoint> grid, ParseGrid(config));
   ASSIGN_OR_RETURN(const std::unique_ptr<StepProbe> probe, StepProbe::Create(options));
+  if (!known.empty() && known[0].model != probe->runner().config().name) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(config.output(), " is of another model: ", known[0].model));
+  }
   ProfileReport report;
   for (const StepPoint& point : grid) {
     if (probe->Fits(point)) report.points.push_back({.step = point, .times = {}});
@@ -99,35 +106,40 @@ absl::StatusOr<ProfileReport> Profile(const Config& config) {
   return report;
 }
 
+// What the file has, none if it is new. Asked before the measurement, which takes minutes.
+absl::StatusOr<std::vector<InstanceProfile>> KnownInstances(const std::string& path) {
+  RETURN_IF_ERROR(CheckWritable(path));
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
+  if (text.empty()) return std::vector<InstanceProfile>();
+  absl::StatusOr<std::vector<InstanceProfile>> profiles = ParseProfile(text);
+  if (!profiles.ok()) return Annotate(profiles.status(), path);
+  return profiles;
+}
+
 // Adds the instance to those that the file has; one of as many ranks and threads is replaced.
-absl::Status WriteProfile(const std::string& path, const InstanceProfile& instance) {
-  std::vector<InstanceProfile> instances;
-  if (std::filesystem::exists(path)) {
-    ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-    ASSIGN_OR_RETURN(instances, ParseProfile(text));
-    if (!instances.empty() && instances[0].model != instance.model) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path, " is of another model: ", instances[0].model));
-    }
-  }
+absl::Status WriteProfile(const std::string& path, const InstanceProfile& instance,
+                          std::vector<InstanceProfile> instances) {
   std::erase_if(instances, [&](const InstanceProfile& other) {
     return other.tp == instance.tp && other.pp == instance.pp && other.threads == instance.threads;
   });
   instances.push_back(instance);
-  std::ofstream file(path);
-  file << ProfileJson(instances).dump(1) << "\n";
-  file.close();
-  if (!file) return absl::InternalError(absl::StrCat("cannot write ", path));
-  return absl::OkStatus();
+  return WriteFile(path,
+                   [&](std::ostream& out) { out << JsonText(ProfileJson(instances)) << "\n"; });
 }
 
 }  // namespace
 
 absl::Status RunProfile(const Config& config) {
-  ASSIGN_OR_RETURN(const ProfileReport report, Profile(config));
-  if (!config.output().empty()) RETURN_IF_ERROR(WriteProfile(config.output(), report.instance));
+  std::vector<InstanceProfile> known;
+  if (!config.output().empty()) {
+    ASSIGN_OR_RETURN(known, KnownInstances(config.output()));
+  }
+  ASSIGN_OR_RETURN(const ProfileReport report, Profile(config, known));
+  if (!config.output().empty()) {
+    RETURN_IF_ERROR(WriteProfile(config.output(), report.instance, std::move(known)));
+  }
   if (config.json()) {
-    std::cout << ProfileReportJson(report).dump(1) << std::endl;
+    std::cout << JsonText(ProfileReportJson(report)) << std::endl;
     return absl::OkStatus();
   }
   std::cout << ProfileTable(report);

@@ -13,6 +13,7 @@
 #include "engine/runner/rank_main.h"
 #include "server/cli/process_options.h"
 #include "server/cli/signals.h"
+#include "server/cli/text_file.h"
 
 extern char** environ;
 

@@ -1,4 +1,5 @@
 // tandem replay: event logs played on new schedulers, every decision compared with the logged one.
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -8,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
 #include "server/cli/commands.h"
+#include "server/cli/json_text.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/replay_report.h"
 
@@ -21,7 +23,10 @@ absl::StatusOr<ReplayedLog> ReplayFile(const std::string& path) {
   std::error_code failed;
   const auto num_bytes = static_cast<int64_t>(std::filesystem::file_size(path, failed));
   std::ifstream file(path, std::ios::binary);
-  if (failed || !file) return absl::NotFoundError(absl::StrCat("cannot read ", path));
+  if (!failed && !file) failed.assign(errno, std::generic_category());
+  if (failed) {
+    return absl::NotFoundError(absl::StrCat("cannot read ", path, ": ", failed.message()));
+  }
   ProgressBar bar;
   ReplayedLog log{.path = path};
   LogReplay replay;
@@ -62,8 +67,7 @@ absl::Status RunReplay(const Config& config) {
     }
   }
   if (config.json()) {
-    using nlohmann::json;
-    std::cout << logs.dump(1, ' ', false, json::error_handler_t::replace) << std::endl;
+    std::cout << JsonText(logs) << std::endl;
   }
   if (first_other.empty()) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("another decision than in ", first_other));

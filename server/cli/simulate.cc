@@ -1,5 +1,4 @@
 // tandem simulate: latencies and attainment of a placement under simulated load.
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -15,9 +14,10 @@
 #include "server/cli/cluster_simulation.h"
 #include "server/cli/commands.h"
 #include "server/cli/compat_options.h"
+#include "server/cli/json_text.h"
 #include "server/cli/option_value.h"
-#include "server/cli/process_options.h"
 #include "server/cli/progress_bar.h"
+#include "server/cli/text_file.h"
 
 namespace tandem {
 namespace {
@@ -161,10 +161,8 @@ std::string SimulationTable(const CompatSimulation& simulation, const Config& co
   return table;
 }
 
-// Every request of every row: CSV where the name ends so, else JSON lines.
-absl::Status WriteRequests(const CompatSimulation& simulation, const std::string& path) {
-  std::ofstream file(path);
-  const bool is_csv = absl::EndsWith(path, ".csv");
+// Every request of every row, as CSV or as JSON lines.
+void WriteRequests(const CompatSimulation& simulation, bool is_csv, std::ostream& file) {
   if (is_csv) {
     file << "rate,request,arrival_ms,prompt_len,output_len,ttft_ms,tpot_ms,exit_ms\n";
   }
@@ -180,33 +178,34 @@ absl::Status WriteRequests(const CompatSimulation& simulation, const std::string
                                    ttft_ms, tpot_ms, times.exit_ms);
         continue;
       }
-      file << ordered_json{{"rate", row.rate},
-                           {"request", i},
-                           {"arrival_ms", request.arrival_ms},
-                           {"prompt_len", request.prompt_len},
-                           {"output_len", request.output_len},
-                           {"ttft_ms", ttft_ms},
-                           {"tpot_ms", tpot_ms},
-                           {"exit_ms", times.exit_ms}}
-                  .dump()
+      file << JsonText({{"rate", row.rate},
+                        {"request", i},
+                        {"arrival_ms", request.arrival_ms},
+                        {"prompt_len", request.prompt_len},
+                        {"output_len", request.output_len},
+                        {"ttft_ms", ttft_ms},
+                        {"tpot_ms", tpot_ms},
+                        {"exit_ms", times.exit_ms}},
+                       -1)
            << "\n";
     }
   }
-  file.flush();
-  if (!file) return absl::UnavailableError(absl::StrCat("cannot write ", path));
-  return absl::OkStatus();
 }
 
 }  // namespace
 
 absl::Status RunSimulate(const Config& config) {
   if (config.compat().empty()) return RunClusterSimulation(config);
+  const std::string& records = config.records();
+  if (!records.empty()) RETURN_IF_ERROR(CheckWritable(records));
   ASSIGN_OR_RETURN(const CompatSimulation simulation, SimulateCompat(config));
-  if (!config.records().empty()) {
-    RETURN_IF_ERROR(WriteRequests(simulation, config.records()));
+  if (!records.empty()) {
+    RETURN_IF_ERROR(WriteFile(records, [&](std::ostream& file) {
+      WriteRequests(simulation, absl::EndsWith(records, ".csv"), file);
+    }));
   }
   if (config.json()) {
-    std::cout << SimulationJson(simulation, config).dump(1) << std::endl;
+    std::cout << JsonText(SimulationJson(simulation, config)) << std::endl;
   } else {
     std::cout << SimulationTable(simulation, config) << std::flush;
   }

@@ -4,9 +4,9 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "server/bench/openai_stream.h"
 #include "server/event_splitter.h"
 
 namespace tandem {
@@ -15,15 +15,6 @@ namespace {
 namespace beast = boost::beast;
 namespace http = beast::http;
 using Tcp = boost::asio::ip::tcp;
-
-// {"error":{"message":...}} -> the message; else the body itself.
-std::string ErrorMessage(const std::string& body) {
-  const auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (json.is_object() && json.contains("error") && json["error"].is_object()) {
-    return json["error"].value("message", body);
-  }
-  return body;
-}
 
 http::request<http::string_body> MakeRequest(const SseRequest& request) {
   http::request<http::string_body> message(http::verb::post,
@@ -87,7 +78,7 @@ absl::Status StreamEvents(const SseRequest& request,
       return body.size() < (1 << 20);
     });
     return absl::UnknownError(absl::StrCat("HTTP ", parser.get().result_int(), ": ",
-                                           status.ok() ? ErrorMessage(body) : ""));
+                                           status.ok() ? ErrorMessageOf(body) : ""));
   }
   EventSplitter splitter;
   return ReadBody(socket, buffer, parser, [&](absl::string_view bytes) {

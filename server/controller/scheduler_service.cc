@@ -156,8 +156,9 @@ grpc::ServerUnaryReactor* SchedulerService::WhatIf(grpc::CallbackServerContext* 
                                                    v1::WhatIfResponse* response) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   planning_->WhatIf(*request, [reactor, response](absl::StatusOr<v1::WhatIfResponse> answer) {
+    const grpc::Status status = ToGrpc(answer.status());
     if (answer.ok()) *response = *std::move(answer);
-    reactor->Finish(ToGrpc(answer.status()));
+    reactor->Finish(status);
   });
   return reactor;
 }

@@ -71,8 +71,8 @@ void KvPuller::OnReadDone(bool ok) {
   if (!ok) return ReleaseHold();  // OnDone tells why
   grpc::ByteBuffer message;
   message.Swap(&incoming_);
-  pull_.receiver->Post(
-      [self = shared_from_this(), message = std::move(message)] { self->OnMessage(message); });
+  // A ByteBuffer cannot be moved; a copy has the same slices.
+  pull_.receiver->Post([self = shared_from_this(), message] { self->OnMessage(message); });
   {
     absl::MutexLock lock(&mutex_);
     reading_ = ++num_unhandled_ < kMaxUnhandled && !failed_;

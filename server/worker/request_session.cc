@@ -173,8 +173,11 @@ void DecodeSession::OnFailed(const absl::Status& status) {
       return;
     }
   }
-  LOG(WARNING) << "KV transfer of request_id=" << id_ << " failed (" << status.message()
-               << "): computing the prompt here";
+  // Where the client has gone, this worker hears of it in a moment too.
+  if (!absl::IsCancelled(status)) {
+    LOG(WARNING) << "KV transfer of request_id=" << id_ << " failed (" << status.message()
+                 << "): computing the prompt here";
+  }
   loop_->Post([self = shared_from_this()](StepLoop::Context& context) {
     self->writer_.stats().set_recomputed(true);
     context.scheduler.Recompute(self->id_, self->attempt_, context.now);

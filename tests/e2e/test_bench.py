@@ -67,6 +67,13 @@ def test_failed_and_shed_requests_are_misses():
         assert error in run.stdout
 
 
+def test_an_error_that_is_cut_within_a_character_does_not_lose_the_result():
+    body = ("x" * 199 + "\u00e9").encode()
+    with StubServer(lambda number, request: answer("500 Internal Server Error", "", body)) as stub:
+        result = result_of("--url", stub.url, "--requests", "2", "--rates", "inf", "--output-tokens", "1", "--detailed")
+    assert result["errors"] == ["HTTP 500: " + "x" * 199 + "\ufffd"] * 2
+
+
 def test_headers_fields_and_the_chat_endpoint_arrive():
     def behave(number: int, request: dict) -> list:
         return stream(request["max_completion_tokens"])

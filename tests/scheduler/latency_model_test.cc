@@ -87,6 +87,10 @@ TEST(LatencyModelTest, NamesTheCoefficientThatMakesNoSense) {
   nan.large_decode.row_ms = std::numeric_limits<double>::quiet_NaN();
   EXPECT_NE(LatencyModel::Create(nan).status().message().find("large decode row"),
             std::string::npos);
+  LatencyCoefficients endless = Opt13b();
+  endless.decode.base_ms = 1e300;
+  EXPECT_NE(LatencyModel::Create(endless).status().message().find("decode base"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -215,6 +215,19 @@ TEST(ClusterSimulatorTest, RequestsSurviveTheDeathOfTheirWorkers) {
   for (const SimInstanceTotals& totals : result.instances) EXPECT_EQ(totals.num_deaths, 1);
 }
 
+TEST(ClusterSimulatorTest, APrefillWorkerMayDieWhileTheNewsOfItsKvTravels) {
+  SimulationOptions options = Cluster(2, 2);
+  options.network_delay = absl::Milliseconds(100);
+  for (int i = 1; i <= 10; ++i) {
+    options.failures.push_back(
+        {.time = absl::Seconds(i), .instance = i % 2, .down = absl::Milliseconds(100)});
+  }
+  const Workload workload = Draw(200, 20);
+  const SimulationResult result = RunAll(options, workload);
+  ExpectAllServedInFull(result, workload);
+  EXPECT_GT(result.num_replays, 0);
+}
+
 TEST(ClusterSimulatorTest, WithoutALiveWorkerRequestsFailInTime) {
   SimulationOptions options = Cluster(1, 1);
   options.failures = {{.time = absl::Milliseconds(500), .instance = 1, .down = absl::Minutes(10)}};

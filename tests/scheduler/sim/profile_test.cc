@@ -78,6 +78,8 @@ TEST(ProfileTest, NamesWhatIsMissingOrMakesNoSense) {
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("decode row"));
   root["instances"][0]["latency"].erase("decode");
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("instances[0].latency.decode"));
+  root["instances"][0]["mean_error"] = "small";
+  EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("instances[0].mean_error"));
   root["instances"][0]["tp"] = 1e30;
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("tp"));
 }

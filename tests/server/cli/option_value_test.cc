@@ -20,7 +20,7 @@ Config WithRates(const char* text) {
 TEST(OptionValueTest, RatesArePositiveNumbers) {
   EXPECT_THAT(*ParseRates(WithRates("0.5,inf")), ElementsAre(0.5, HUGE_VAL));
   EXPECT_THAT(*ParseRates(WithRates("")), IsEmpty());
-  for (const char* text : {"0", "-1", "2,x", "nan"}) {
+  for (const char* text : {"0", "-1", "1e-308", "2,x", "nan"}) {
     EXPECT_EQ(ParseRates(WithRates(text)).status().code(), absl::StatusCode::kInvalidArgument)
         << text;
   }
