@@ -66,7 +66,19 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
 absl::StatusOr<std::vector<InstanceProfile>> ReadProfiles(const Config& config) {
   if (config.profile().empty()) return absl::InvalidArgumentError("--profile is required");
   ASSIGN_OR_RETURN(const std::string text, ReadFile(config.profile()));
-  return ParseProfile(text);
+  absl::StatusOr<std::vector<InstanceProfile>> profiles = ParseProfile(text);
+  if (!profiles.ok()) return Annotate(profiles.status(), config.profile());
+  if (profiles->empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has no instances"));
+  }
+  const std::string& model = profiles->front().model;
+  for (const InstanceProfile& profile : *profiles) {
+    if (profile.model == model) continue;
+    return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has instances of ", model,
+                                                   " and of ", profile.model,
+                                                   ": they cannot serve together"));
+  }
+  return profiles;
 }
 
 absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {
