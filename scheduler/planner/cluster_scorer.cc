@@ -1,8 +1,10 @@
 #include "scheduler/planner/cluster_scorer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
+#include <stop_token>
 #include <utility>
 
 #include "engine/core/status_macros.h"
@@ -11,35 +13,57 @@
 namespace tandem {
 namespace {
 
-absl::StatusOr<std::vector<RequestRecord>> Simulate(SimulationOptions cluster,
-                                                    const Workload& workload, int num_warmup) {
+// A run, as far as it went.
+struct Run {
+  double rate = 0;
+  std::vector<RequestRecord> records;  // those that count and have ended, by index
+  int num_counted = 0;                 // requests that count, whether they have ended or not
+  int num_missed = 0;                  // of `records`, a target
+  bool was_cut = false;                // once it was decided
+
+  double Attainment() const {
+    return num_counted == 0 ? 1 : 1 - static_cast<double>(num_missed) / num_counted;
+  }
+};
+
+// Ends once more than `max_misses` of the requests that count have missed a target.
+absl::StatusOr<Run> Simulate(SimulationOptions cluster, const Workload& workload,
+                             const ClusterScorerOptions& options, int max_misses) {
+  std::stop_source stop;
+  cluster.stop = stop.get_token();
   cluster.keep_token_gaps = false;
   ASSIGN_OR_RETURN(const std::unique_ptr<ClusterSimulator> simulator,
                    ClusterSimulator::Create(cluster));
-  SimulationResult result = simulator->Run(workload);
+  Run run;
+  run.num_counted = std::max(0, static_cast<int>(workload.requests.size()) - options.num_warmup);
+  simulator->SetOnEnd([&](const RequestRecord& record) {
+    if (record.index < options.num_warmup) return;
+    run.records.push_back(record);
+    run.num_missed += !IsGood(record, options.targets);
+    if (run.num_missed > max_misses) stop.request_stop();
+  });
+  const SimulationResult result = simulator->Run(workload);
+  run.was_cut = result.was_stopped;
   if (!result.problems.empty()) return absl::InternalError(result.problems.front());
-  std::vector<RequestRecord>& records = result.records;
-  records.erase(records.begin(), records.begin() + std::min<size_t>(num_warmup, records.size()));
-  return std::move(records);
+  std::ranges::sort(run.records, {}, &RequestRecord::index);
+  return run;
 }
 
-absl::Duration MeanTtft(const std::vector<RequestRecord>& records) {
-  absl::Duration sum;
-  int64_t num_served = 0;
-  for (const RequestRecord& record : records) {
+double MeanTtftSeconds(const Run& run) {
+  double sum = 0, num_served = 0;
+  for (const RequestRecord& record : run.records) {
     if (record.outcome != RequestRecord::Outcome::kServed) continue;
-    sum += record.ttft;
+    sum += absl::ToDoubleSeconds(record.ttft);
     ++num_served;
   }
-  return num_served == 0 ? absl::ZeroDuration() : sum / num_served;
+  return num_served == 0 ? 0 : sum / num_served;
 }
 
-// Adds to `score` why `records` are not good.
-void CountMisses(const std::vector<RequestRecord>& records, const SloTargets& targets,
-                 ClusterScore* score) {
-  if (records.empty()) return;
+// Why the requests of `run` are not good.
+void CountMisses(const Run& run, const SloTargets& targets, SeedScore* score) {
+  if (run.records.empty()) return;
   int num_late = 0, num_slow = 0, num_unserved = 0;
-  for (const RequestRecord& record : records) {
+  for (const RequestRecord& record : run.records) {
     if (record.outcome != RequestRecord::Outcome::kServed) {
       ++num_unserved;
       continue;
@@ -47,21 +71,24 @@ void CountMisses(const std::vector<RequestRecord>& records, const SloTargets& ta
     num_late += targets.ttft && record.ttft > *targets.ttft;
     num_slow += targets.tpot && record.Tpot() > *targets.tpot;
   }
-  const auto num_requests = static_cast<double>(records.size());
-  score->ttft_missed += num_late / num_requests;
-  score->tpot_missed += num_slow / num_requests;
-  score->unserved += num_unserved / num_requests;
+  const auto num_ended = static_cast<double>(run.records.size());
+  score->ttft_missed = num_late / num_ended;
+  score->tpot_missed = num_slow / num_ended;
+  score->unserved = num_unserved / num_ended;
 }
 
 // Whether no lower rate can hold either: attainment then nears that of the requests that were alone
 // in the cluster, and too few of those are good.
-bool IsHopeless(const std::vector<RequestRecord>& records, const ClusterScorerOptions& options) {
+bool IsHopeless(const Run& run, const Workload& workload, const ClusterScorerOptions& options) {
   int num_alone = 0, num_good = 0;
   absl::Duration busy_until = -absl::InfiniteDuration();
-  for (size_t i = 0; i < records.size(); ++i) {
-    const RequestRecord& record = records[i];
-    const bool is_alone = busy_until <= record.sent &&
-                          (i + 1 == records.size() || record.End() <= records[i + 1].sent);
+  for (size_t i = 0; i < run.records.size(); ++i) {
+    const RequestRecord& record = run.records[i];
+    if (record.index != options.num_warmup + static_cast<int64_t>(i)) break;  // one has not ended
+    const auto next = static_cast<size_t>(record.index) + 1;
+    const bool is_alone =
+        busy_until <= record.sent &&
+        (next == workload.requests.size() || record.End() <= workload.requests[next].arrival);
     busy_until = std::max(busy_until, record.End());
     if (!is_alone) continue;
     ++num_alone;
@@ -70,42 +97,93 @@ bool IsHopeless(const std::vector<RequestRecord>& records, const ClusterScorerOp
   return num_alone > 0 && WilsonInterval(num_good, num_alone).high < options.search.target;
 }
 
-}  // namespace
+// The search for the rate of one seed.
+class SeedSearch {
+ public:
+  SeedSearch(const SimulationOptions& cluster, const ClusterScorerOptions& options, int seed)
+      : cluster_(cluster), options_(options), seed_(seed) {}
 
-absl::StatusOr<ClusterScore> ScoreCluster(const SimulationOptions& cluster,
-                                          const ClusterScorerOptions& options) {
-  ClusterScore score;
-  for (int seed = 0; seed < options.num_seeds; ++seed) {
-    RateSearchOptions bounds = options.search;
+  absl::StatusOr<SeedScore> Search(const RateGuess& guess) {
+    RateSearchOptions bounds = options_.search;
     bounds.max_requests = 1;  // a simulated rate has one answer: more runs would repeat it
+    bounds.first_rate = std::clamp(guess.rate, bounds.min_rate, bounds.max_rate);
+    bounds.first_step = guess.step;
     RateSearch search(bounds);
-    std::vector<RequestRecord> missed;
-    double missed_rate = std::numeric_limits<double>::infinity();
-    absl::Duration mean_ttft;
     while (!search.IsDone()) {
       const double rate = search.rate();
-      ASSIGN_OR_RETURN(std::vector<RequestRecord> records,
-                       Simulate(cluster, options.make_workload(rate, seed), options.num_warmup));
-      ++score.num_simulations;
-      const int num_good = static_cast<int>(
-          std::count_if(records.begin(), records.end(),
-                        [&](const RequestRecord& r) { return IsGood(r, options.targets); }));
-      search.Add(num_good, static_cast<int>(records.size()));
-      if (search.holding() == rate) mean_ttft = MeanTtft(records);
-      if (search.failing() > rate || rate >= missed_rate) continue;
-      missed_rate = rate;
-      missed = std::move(records);
-      if (search.holding() == 0 && IsHopeless(missed, options)) break;
+      const Workload workload = options_.make_workload(rate, seed_);
+      const int num_counted =
+          std::max(0, static_cast<int>(workload.requests.size()) - options_.num_warmup);
+      ASSIGN_OR_RETURN(Run run, RunOnce(rate, workload, search.MaxMisses(num_counted)));
+      search.Add(run.num_counted - run.num_missed, run.num_counted);
+      if (search.holding() == rate) {
+        holding_ = std::move(run);
+        continue;
+      }
+      failing_ = std::move(run);
+      if (search.holding() > 0) continue;
+      if (guess.is_least || IsHopeless(failing_, workload, options_)) break;
     }
-    score.samples.push_back(search.holding());
-    score.mean_ttft.push_back(mean_ttft);
-    CountMisses(missed, options.targets, &score);
+    score_.failing = search.failing();
+    if (search.holding() > 0) RETURN_IF_ERROR(Interpolate(search));
+    CountMisses(failing_, options_.targets, &score_);
+    return score_;
   }
-  const double num_seeds = std::max(1, options.num_seeds);
+
+ private:
+  absl::StatusOr<Run> RunOnce(double rate, const Workload& workload, int max_misses) {
+    ++score_.num_simulations;
+    ASSIGN_OR_RETURN(Run run, Simulate(cluster_, workload, options_, max_misses));
+    run.rate = rate;
+    return run;
+  }
+
+  // Attainment falls evenly between the ends of the bracket, of which the lower one holds.
+  absl::Status Interpolate(const RateSearch& search) {
+    score_.rate = holding_.rate;
+    double share = 0;
+    if (!std::isinf(search.failing())) {
+      if (failing_.was_cut) {
+        const Workload workload = options_.make_workload(failing_.rate, seed_);
+        ASSIGN_OR_RETURN(failing_,
+                         RunOnce(failing_.rate, workload, std::numeric_limits<int>::max()));
+      }
+      const double fall = holding_.Attainment() - failing_.Attainment();
+      if (fall > 0) share = (holding_.Attainment() - options_.search.target) / fall;
+      share = std::clamp(share, 0.0, 1.0);
+      score_.rate *= std::pow(failing_.rate / holding_.rate, share);
+    }
+    score_.mean_ttft = absl::Seconds(
+        std::lerp(MeanTtftSeconds(holding_), share > 0 ? MeanTtftSeconds(failing_) : 0.0, share));
+    return absl::OkStatus();
+  }
+
+  const SimulationOptions& cluster_;
+  const ClusterScorerOptions& options_;
+  const int seed_;
+  Run holding_, failing_;  // the last ones, which are the ends of the bracket
+  SeedScore score_;
+};
+
+}  // namespace
+
+absl::StatusOr<SeedScore> ScoreSeed(const SimulationOptions& cluster,
+                                    const ClusterScorerOptions& options, int seed,
+                                    const RateGuess& guess) {
+  return SeedSearch(cluster, options, seed).Search(guess);
+}
+
+ClusterScore Combine(const std::vector<SeedScore>& seeds) {
+  ClusterScore score;
+  const auto num_seeds = static_cast<double>(seeds.size());
+  for (const SeedScore& seed : seeds) {
+    score.samples.push_back(seed.rate);
+    score.mean_ttft.push_back(seed.mean_ttft);
+    score.ttft_missed += seed.ttft_missed / num_seeds;
+    score.tpot_missed += seed.tpot_missed / num_seeds;
+    score.unserved += seed.unserved / num_seeds;
+  }
   score.rate = MeanWithInterval(score.samples);
-  score.ttft_missed /= num_seeds;
-  score.tpot_missed /= num_seeds;
-  score.unserved /= num_seeds;
   return score;
 }
 

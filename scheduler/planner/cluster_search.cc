@@ -1,18 +1,137 @@
 #include "scheduler/planner/cluster_search.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <utility>
 
 #include "engine/core/status_macros.h"
 
 namespace tandem {
+namespace {
 
-bool RankedCluster::IsTiedWith(const RankedCluster& other) const {
-  const double half_width = score.rate.half_width / placement.NumDevices();
-  const double other_half_width = other.score.rate.half_width / other.placement.NumDevices();
-  return std::abs(PerDevice() - other.PerDevice()) <= half_width + other_half_width;
+// Candidates that are scored without knowing of each other: enough for the cores of a machine.
+constexpr size_t kRound = 16;
+// From what keeps a candidate in the search to what it serves is not far.
+constexpr double kStepFromLeast = 1.25;
+
+struct Task {
+  size_t candidate = 0;
+  int seed = 0;
+  RateGuess guess;
+};
+
+class Ranker {
+ public:
+  Ranker(absl::Span<const ClusterPlacement> candidates, const ClusterScorer& scorer,
+         const ClusterSearchOptions& options)
+      : candidates_(candidates),
+        scorer_(scorer),
+        options_(options),
+        scores_(candidates.size()),
+        num_all_(static_cast<int>(candidates.size())) {}
+
+  absl::StatusOr<ClusterRanking> Rank() {
+    for (size_t begin = 0; begin < candidates_.size(); begin += kRound) {
+      RETURN_IF_ERROR(ScoreRound(begin, std::min(begin + kRound, candidates_.size())));
+    }
+    RETURN_IF_ERROR(ScoreOtherSeeds());
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+      if (scores_[i].empty()) continue;  // cannot run
+      for (const SeedScore& seed : scores_[i]) ranking_.num_simulations += seed.num_simulations;
+      if (IsOutclassed(i)) {
+        ranking_.outclassed.push_back(
+            {candidates_[i], scores_[i][0].failing / candidates_[i].NumDevices()});
+      } else {
+        ranking_.ranked.push_back({candidates_[i], Combine(scores_[i])});
+      }
+    }
+    std::ranges::stable_sort(ranking_.ranked, [](const RankedCluster& a, const RankedCluster& b) {
+      if (a.PerDevice() != b.PerDevice()) return a.PerDevice() > b.PerDevice();
+      return a.placement.NumDevices() < b.placement.NumDevices();
+    });
+    return std::move(ranking_);
+  }
+
+ private:
+  // What keeps a candidate in the search, per device.
+  double Least(size_t candidate) const {
+    return options_.keep * best_[candidates_[candidate].IsDisaggregated()];
+  }
+
+  bool IsOutclassed(size_t candidate) const {
+    return scores_[candidate][0].rate / candidates_[candidate].NumDevices() < Least(candidate);
+  }
+
+  // The first seed of candidates [begin, end).
+  absl::Status ScoreRound(size_t begin, size_t end) {
+    std::vector<Task> tasks;
+    for (size_t i = begin; i < end; ++i) {
+      Task& task = tasks.emplace_back(Task{.candidate = i});
+      const double least = Least(i) * candidates_[i].NumDevices();
+      if (least > 0) task.guess = {.rate = least, .step = kStepFromLeast, .is_least = true};
+    }
+    RETURN_IF_ERROR(Score(tasks));
+    for (size_t i = begin; i < end; ++i) {
+      if (scores_[i].empty()) continue;
+      double& best = best_[candidates_[i].IsDisaggregated()];
+      best = std::max(best, scores_[i][0].rate / candidates_[i].NumDevices());
+    }
+    return absl::OkStatus();
+  }
+
+  // What serves nothing with the first seed is not tried with others.
+  absl::Status ScoreOtherSeeds() {
+    std::vector<Task> tasks;
+    for (size_t i = 0; i < candidates_.size(); ++i) {
+      if (scores_[i].empty() || scores_[i][0].rate == 0 || IsOutclassed(i)) continue;
+      for (int seed = 1; seed < options_.num_seeds; ++seed) {
+        const RateGuess guess = {.rate = scores_[i][0].rate, .step = 1 + options_.tolerance};
+        tasks.push_back({i, seed, guess});
+      }
+    }
+    num_all_ += static_cast<int>(tasks.size());
+    return Score(tasks);
+  }
+
+  absl::Status Score(const std::vector<Task>& tasks) {
+    const std::function<absl::StatusOr<SeedScore>(const Task&)> score = [&](const Task& task) {
+      return scorer_(candidates_[task.candidate], task.seed, task.guess);
+    };
+    SearchOptions options = options_.threads;
+    options.progress = [&](int done, int) {
+      if (options_.threads.progress) options_.threads.progress(num_done_ + done, num_all_);
+    };
+    std::vector<absl::StatusOr<SeedScore>> results =
+        ScoreAll(absl::MakeConstSpan(tasks), score, options);
+    num_done_ += static_cast<int>(tasks.size());
+    for (size_t i = 0; i < tasks.size(); ++i) {
+      const ClusterPlacement& placement = candidates_[tasks[i].candidate];
+      const absl::Status& status = results[i].status();
+      if (absl::IsFailedPrecondition(status)) {
+        ranking_.unrunnable.push_back({placement, std::string(status.message())});
+        continue;
+      }
+      if (!status.ok()) return Annotate(status, placement.ToString());
+      scores_[tasks[i].candidate].push_back(*results[i]);
+    }
+    return absl::OkStatus();
+  }
+
+  const absl::Span<const ClusterPlacement> candidates_;
+  const ClusterScorer& scorer_;
+  const ClusterSearchOptions& options_;
+  std::vector<std::vector<SeedScore>> scores_;  // of each candidate, by seed
+  double best_[2] = {0, 0};                     // per device, with the first seed: together, apart
+  int num_done_ = 0, num_all_;
+  ClusterRanking ranking_;
+};
+
+}  // namespace
+
+MeanInterval RankedCluster::DifferenceTo(const RankedCluster& other) const {
+  std::vector<double> mine = score.samples, others = other.score.samples;
+  for (double& rate : mine) rate /= placement.NumDevices();
+  for (double& rate : others) rate /= other.placement.NumDevices();
+  return PairedDifference(mine, others);
 }
 
 const RankedCluster* ClusterRanking::Best(bool is_disaggregated) const {
@@ -22,31 +141,10 @@ const RankedCluster* ClusterRanking::Best(bool is_disaggregated) const {
   return best == ranked.end() ? nullptr : &*best;
 }
 
-int64_t ClusterRanking::NumSimulations() const {
-  return std::accumulate(
-      ranked.begin(), ranked.end(), int64_t{0},
-      [](int64_t sum, const RankedCluster& entry) { return sum + entry.score.num_simulations; });
-}
-
 absl::StatusOr<ClusterRanking> RankClusters(absl::Span<const ClusterPlacement> candidates,
                                             const ClusterScorer& scorer,
-                                            const SearchOptions& options) {
-  std::vector<absl::StatusOr<ClusterScore>> scores = ScoreAll(candidates, scorer, options);
-  ClusterRanking ranking;
-  for (size_t i = 0; i < candidates.size(); ++i) {
-    const absl::Status& status = scores[i].status();
-    if (absl::IsFailedPrecondition(status)) {
-      ranking.unrunnable.push_back({candidates[i], std::string(status.message())});
-      continue;
-    }
-    if (!status.ok()) return Annotate(status, candidates[i].ToString());
-    ranking.ranked.push_back({candidates[i], *std::move(scores[i])});
-  }
-  std::ranges::stable_sort(ranking.ranked, [](const RankedCluster& a, const RankedCluster& b) {
-    if (a.PerDevice() != b.PerDevice()) return a.PerDevice() > b.PerDevice();
-    return a.placement.NumDevices() < b.placement.NumDevices();
-  });
-  return ranking;
+                                            const ClusterSearchOptions& options) {
+  return Ranker(candidates, scorer, options).Rank();
 }
 
 }  // namespace tandem

@@ -1,8 +1,10 @@
 #include "scheduler/planner/confidence_interval.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numeric>
+#include <vector>
 
 namespace tandem {
 namespace {
@@ -29,6 +31,12 @@ MeanInterval MeanWithInterval(absl::Span<const double> samples) {
   interval.half_width =
       StudentT(samples.size() - 1) * std::sqrt(squares / (count - 1)) / std::sqrt(count);
   return interval;
+}
+
+MeanInterval PairedDifference(absl::Span<const double> a, absl::Span<const double> b) {
+  std::vector<double> differences(std::min(a.size(), b.size()));
+  for (size_t i = 0; i < differences.size(); ++i) differences[i] = a[i] - b[i];
+  return MeanWithInterval(differences);
 }
 
 }  // namespace tandem

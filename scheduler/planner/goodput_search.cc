@@ -9,8 +9,9 @@
 
 namespace tandem {
 
-bool GoodputScore::OverlapsWith(const GoodputScore& other) const {
-  return std::abs(per_gpu - other.per_gpu) <= half_width + other.half_width;
+MeanInterval GoodputScore::DifferenceTo(const GoodputScore& other) const {
+  if (samples.empty()) return {.mean = per_gpu - other.per_gpu};
+  return PairedDifference(samples, other.samples);
 }
 
 std::vector<Placement> PlacementRanking::TiedWithWinner() const {
@@ -19,9 +20,9 @@ std::vector<Placement> PlacementRanking::TiedWithWinner() const {
   const RankedPlacement& winner = ranked.front();
   for (size_t i = 1; i < ranked.size(); ++i) {
     const RankedPlacement& entry = ranked[i];
-    const bool is_single = winner.score.half_width == 0 && entry.score.half_width == 0;
+    const bool is_single = winner.score.samples.size() < 2;
     if (is_single && entry.placement.NumGpus() != winner.placement.NumGpus()) continue;
-    if (entry.score.OverlapsWith(winner.score)) tied.push_back(entry.placement);
+    if (entry.score.DifferenceTo(winner.score).HasZero()) tied.push_back(entry.placement);
   }
   return tied;
 }

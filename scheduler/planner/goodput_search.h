@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "scheduler/planner/confidence_interval.h"
 #include "scheduler/planner/placement.h"
 #include "scheduler/planner/score_all.h"
 
@@ -23,7 +24,8 @@ struct GoodputScore {
   std::vector<double> samples;  // one per seed, where there are several
   int64_t num_simulations = 0;
 
-  bool OverlapsWith(const GoodputScore& other) const;
+  // Of per_gpu, seed by seed where there are several: they share arrivals and lengths.
+  MeanInterval DifferenceTo(const GoodputScore& other) const;
 };
 
 // FAILED_PRECONDITION: the placement cannot run, for the reason in the message; other errors end
@@ -46,8 +48,8 @@ struct PlacementRanking {
 
   // Whether the first of `ranked` serves at all; otherwise no placement meets the targets.
   bool HasWinner() const { return !ranked.empty() && ranked.front().score.per_gpu > 0; }
-  // Those that are not told apart from the winner: whose interval overlaps its own or, of single
-  // values, that equal it on as many GPUs. In their order; none without a winner.
+  // Those that are not told apart from the winner: the interval of their difference to it includes
+  // 0 or, of single values, they equal it on as many GPUs. In their order; none without a winner.
   std::vector<Placement> TiedWithWinner() const;
   int64_t NumSimulations() const;
 };

@@ -125,10 +125,12 @@ absl::StatusOr<ServiceLevel> Replay(absl::Span<const PlannedInstance> instances,
   cluster.network_delay = options.network_delay;
   cluster.link_bytes_per_second = options.kv_bytes_per_second;
   cluster.keep_token_gaps = false;
+  cluster.stop = options.stop;
   ASSIGN_OR_RETURN(const std::unique_ptr<ClusterSimulator> simulator,
                    ClusterSimulator::Create(cluster));
   const Workload workload = MakeWorkload(window, options.rate_scale);
   const SimulationResult result = simulator->Run(workload);
+  if (result.was_stopped) return absl::CancelledError("the simulation was stopped");
   if (!result.problems.empty()) return absl::InternalError(result.problems.front());
   LevelCounter counter;
   const size_t num_warmup = result.records.size() / kWarmupShare;

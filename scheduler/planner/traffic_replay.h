@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <stop_token>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -20,6 +21,7 @@ struct ReplayOptions {
   double rate_scale = 1;                                   // arrivals so many times as fast
   double kv_bytes_per_second = 1e9;                        // of each instance's link
   absl::Duration network_delay = absl::Milliseconds(0.2);  // of a message, one way
+  std::stop_token stop;                                    // ends the simulation early
 };
 
 struct ServiceLevel {
@@ -41,7 +43,8 @@ ServiceLevel Measure(const TrafficWindow& window, const ReplayOptions& options);
 // (ShareLatencies). The first tenth of the requests finds the cluster empty and is not counted.
 // Answers that are not known yet are as long as the others in the mean, and within their limit.
 // Answers are of other tokens than they were: a next turn that would find them cached does not.
-// INVALID_ARGUMENT: instances that make no sense. The same input gives the same result.
+// INVALID_ARGUMENT: instances that make no sense; CANCELLED: it was asked to stop. The same input
+// gives the same result.
 absl::StatusOr<ServiceLevel> Replay(absl::Span<const PlannedInstance> instances,
                                     const TrafficWindow& window, const ReplayOptions& options);
 

@@ -24,37 +24,7 @@ constexpr uint64_t kRouterStream = 12;
 
 using Outcome = RequestRecord::Outcome;
 
-bool HasHappened(absl::Time time) { return time != absl::InfinitePast(); }
-
 }  // namespace
-
-absl::Status SimulationOptions::Validate() const {
-  if (instances.empty()) return absl::InvalidArgumentError("the cluster has no instances");
-  if (network_delay < absl::ZeroDuration() || heartbeat <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("network delay or heartbeat is negative");
-  }
-  for (double bandwidth : {link_bytes_per_second, node_bytes_per_second}) {
-    if (!(bandwidth > 0)) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("link bandwidth has to be positive, got ", bandwidth));
-    }
-  }
-  if (!nodes.empty() &&
-      (nodes.size() != instances.size() || *std::min_element(nodes.begin(), nodes.end()) < 0)) {
-    return absl::InvalidArgumentError("every instance has to have a node, or none");
-  }
-  if (!(cancel_share >= 0 && cancel_share <= 1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("share of clients that go away has to be within 0 and 1, got ", cancel_share));
-  }
-  for (const SimFailure& failure : failures) {
-    if (failure.instance < 0 || failure.instance >= static_cast<int>(instances.size())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a failure names instance ", failure.instance, " of ", instances.size()));
-    }
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<std::unique_ptr<ClusterSimulator>> ClusterSimulator::Create(
     const SimulationOptions& options) {
@@ -67,7 +37,8 @@ absl::StatusOr<std::unique_ptr<ClusterSimulator>> ClusterSimulator::Create(
 ClusterSimulator::ClusterSimulator(const SimulationOptions& options)
     : options_(options),
       queue_(absl::UnixEpoch()),
-      router_({.seed = MixSeed(options.seed, kRouterStream)}),
+      router_({.seed = MixSeed(options.seed, kRouterStream),
+               .kv_bytes_per_second = options.SlowestLink()}),
       on_instance_(options.instances.size()) {}
 
 absl::Status ClusterSimulator::CreateInstances() {
@@ -107,9 +78,10 @@ SimulationResult ClusterSimulator::Run(const Workload& workload) {
   if (num_requests > 0) {
     queue_.After(workload.requests[0].arrival, [this] { Arrive(0); });
   }
-  while (queue_.RunNext()) {
+  while (!options_.stop.stop_requested() && queue_.RunNext()) {
   }
-  CheckEnd();
+  result_.was_stopped = options_.stop.stop_requested();
+  if (!result_.was_stopped) CheckEnd();
   return std::move(result_);
 }
 
@@ -264,33 +236,17 @@ void ClusterSimulator::End(SimRequest& request, Outcome outcome, const std::stri
   RequestRecord& record = result_.records[request.index];
   record.outcome = outcome;
   record.error = error;
-  record.output_tokens = request.num_received;
-  record.cached_tokens = request.num_cached_tokens;
-  record.latency = queue_.now() - request.arrival;
-  record.token_gaps_ms = std::move(request.token_gaps_ms);
-  if (outcome == Outcome::kServed) {
-    record.ttft = request.first_token - request.arrival;
-    record.latency = request.last_token - request.arrival;
-    const bool handed_off = HasHappened(request.kv_complete);
-    record.path = request.attempt > 0 ? "migrated" : handed_off ? "disaggregated" : "local";
-    StageTimes& stages = result_.stages;
-    const absl::Time arrived = handed_off ? request.kv_complete : request.first_drawn;
-    stages.route += request.accepted - request.arrival;
-    stages.prefill_queue += request.begun - request.accepted;
-    stages.prefill += request.first_drawn - request.begun;
-    stages.transfer += arrived - request.first_drawn;
-    stages.decode += request.last_token - arrived;
-  }
+  FillRecord(request, queue_.now(), &record);
+  if (outcome == Outcome::kServed) result_.stages.Add(StagesOf(request));
   AddToDigest(MixSeed(request.index, absl::ToInt64Nanoseconds(record.latency)));
   const RequestId id = request.id;
   queue_.After(options_.network_delay, [this, id] { router_.Complete(id); });
   GiveBack(request);
   index_of_.erase(id);
   requests_[request.index] = nullptr;
-  const int num_requests = static_cast<int>(requests_.size());
-  is_over_ = ++num_ended_ == num_requests;
+  is_over_ = ++num_ended_ == static_cast<int>(requests_.size());
   if (is_over_) result_.length = queue_.now() - absl::UnixEpoch();
-  if (progress_ && (is_over_ || num_ended_ % 1000 == 0)) progress_(num_ended_, num_requests);
+  if (on_end_) on_end_(record);
 }
 
 void ClusterSimulator::TakeToken(SimRequest& request, int index) {
@@ -430,15 +386,9 @@ void ClusterSimulator::CheckEnd() {
     const SimInstance& worker = *instances_[i];
     result_.instances.push_back(worker.Totals());
     result_.digest = MixSeed(result_.digest, worker.digest());
-    if (!worker.alive()) continue;
-    const SchedulerStats stats = worker.Stats();
-    const int64_t unused = stats.blocks[static_cast<int>(BlockState::kFree)] +
-                           stats.blocks[static_cast<int>(BlockState::kCached)];
-    if (unused == stats.num_blocks && worker.Totals().ledger_breaches == 0) continue;
-    result_.problems.push_back(absl::StrCat("instance ", i, ": ", stats.num_blocks - unused, " of ",
-                                            stats.num_blocks,
-                                            " blocks are neither free nor cached, ",
-                                            worker.Totals().ledger_breaches, " ledger breaches"));
+    if (const std::string problem = worker.Problem(); !problem.empty()) {
+      result_.problems.push_back(absl::StrCat("instance ", i, ": ", problem));
+    }
   }
   result_.num_events = queue_.num_run();
   result_.num_handoffs = handoffs_->num_handoffs();

@@ -32,13 +32,12 @@ class ClusterSimulator {
   // INVALID_ARGUMENT as SimulationOptions::Validate and InstanceScheduler::Create.
   static absl::StatusOr<std::unique_ptr<ClusterSimulator>> Create(const SimulationOptions& options);
 
-  // To the last request's end, and on until nothing is under way any more. Once.
+  // To the last request's end, and on until nothing is under way any more, or until the options'
+  // token asks it to stop. Once.
   SimulationResult Run(const Workload& workload);
 
-  // Told now and then how many of the workload's requests have ended.
-  void SetProgress(std::function<void(int ended, int all)> progress) {
-    progress_ = std::move(progress);
-  }
+  // Told of each request's record as it ends.
+  void SetOnEnd(std::function<void(const RequestRecord&)> on_end) { on_end_ = std::move(on_end); }
 
  private:
   explicit ClusterSimulator(const SimulationOptions& options);
@@ -81,7 +80,7 @@ class ClusterSimulator {
   std::vector<std::unique_ptr<SimInstance>> instances_;
   std::set<int> block_sizes_;  // of those that keep prefixes
   std::unique_ptr<HandoffSimulator> handoffs_;
-  std::function<void(int ended, int all)> progress_;
+  std::function<void(const RequestRecord&)> on_end_;  // may be empty
 
   const Workload* workload_ = nullptr;
   std::vector<std::unique_ptr<SimRequest>> requests_;  // by index; null: has not come, or has ended

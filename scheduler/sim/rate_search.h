@@ -8,15 +8,17 @@ namespace tandem {
 struct RateSearchOptions {
   double target = 0.9;      // the share of good requests that a rate must reach
   double first_rate = 1;    // requests per second
+  double first_step = 2;    // to the second rate; squared for each further one, up to 2
   double tolerance = 0.05;  // ends when the bracket's ends differ by this share
   int max_requests = 1000;  // at one rate, of all its runs: then the share itself decides
   double max_rate = 1e6;    // ends where even this holds
   double min_rate = 1e-3;   // ends where not even this does
 };
 
-// Doubles or halves the rate until one that holds and one that does not are known, then halves what
-// lies between them (of the logarithm). A rate is measured until its Wilson interval lies to one
-// side of the target. Passive: whoever runs loads asks for a rate and says what came of it.
+// Raises or lowers the rate by growing steps until one that holds and one that does not are known,
+// then halves what lies between them (of the logarithm). A rate is measured until its Wilson
+// interval lies to one side of the target. Passive: whoever runs loads asks for a rate and says
+// what came of it.
 class RateSearch {
  public:
   explicit RateSearch(const RateSearchOptions& options);
@@ -40,9 +42,11 @@ class RateSearch {
 
  private:
   void Decide(bool holds);
+  double NextStep();
 
   const RateSearchOptions options_;
   double rate_;
+  double step_;
   double holding_ = 0;
   double failing_;
   int num_good_ = 0, num_requests_ = 0;  // at rate_

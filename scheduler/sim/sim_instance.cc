@@ -22,6 +22,17 @@ int64_t BlocksInUse(const SchedulerStats& stats) {
          stats.blocks[static_cast<int>(BlockState::kCached)];
 }
 
+// One head of as many bytes as a token's KV has.
+KvLayout LayoutOf(const SimInstanceOptions& options) {
+  KvLayout layout = {.num_layers = options.num_layers,
+                     .num_kv_heads = 1,
+                     .head_dim = 1,
+                     .block_size = options.scheduler.block_size};
+  const double token_bytes = 2.0 * options.num_layers * layout.TokenBytes();
+  layout.head_dim = std::max(1, static_cast<int>(options.kv_bytes_per_token / token_bytes));
+  return layout;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SimInstance>> SimInstance::Create(const SimInstanceOptions& options,
@@ -139,16 +150,21 @@ SimInstanceTotals SimInstance::Totals() const {
   return totals;
 }
 
+std::string SimInstance::Problem() const {
+  if (!alive()) return "";
+  const int64_t num_used = BlocksInUse(Stats()), num_breaches = Totals().ledger_breaches;
+  if (num_used == 0 && num_breaches == 0) return "";
+  return absl::StrCat(num_used, " of ", Stats().num_blocks, " blocks are neither free nor cached, ",
+                      num_breaches, " ledger breaches");
+}
+
 InstanceView SimInstance::View(const InstanceId& id) const {
   const SchedulerStats stats = Stats();
   InstanceView view;
   view.id = id;
   view.role = options_.role;
   view.epoch = epoch_;
-  view.layout = {.num_layers = options_.num_layers,
-                 .num_kv_heads = 1,
-                 .head_dim = 1,
-                 .block_size = options_.scheduler.block_size};
+  view.layout = LayoutOf(options_);
   view.num_free_blocks = static_cast<int>(stats.blocks[static_cast<int>(BlockState::kFree)] +
                                           stats.blocks[static_cast<int>(BlockState::kCached)]);
   view.num_queued_tokens = stats.waiting_tokens;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -72,6 +73,10 @@ class SimInstance {
   const SimInstanceOptions& options() const { return options_; }
   SchedulerStats Stats() const { return scheduler_->Stats(); }
   SimInstanceTotals Totals() const;
+
+  // What must not be once nothing is under way: blocks that are neither free nor cached, a ledger
+  // that does not add up. Empty: nothing; also while it is dead.
+  std::string Problem() const;
 
   // What its heartbeat tells of it, under the name `id`.
   InstanceView View(const InstanceId& id) const;

@@ -51,4 +51,27 @@ Request MakeSimRequest(const SimRequest& state, const TimedRequest& timed, int b
   return request;
 }
 
+void FillRecord(SimRequest& request, absl::Time now, RequestRecord* record) {
+  record->output_tokens = request.num_received;
+  record->cached_tokens = request.num_cached_tokens;
+  record->latency = now - request.arrival;
+  record->token_gaps_ms = std::move(request.token_gaps_ms);
+  if (record->outcome != RequestRecord::Outcome::kServed) return;
+  record->ttft = request.first_token - request.arrival;
+  record->latency = request.last_token - request.arrival;
+  record->path = request.attempt > 0                ? "migrated"
+                 : HasHappened(request.kv_complete) ? "disaggregated"
+                                                    : "local";
+}
+
+StageTimes StagesOf(const SimRequest& request) {
+  const absl::Time arrived =
+      HasHappened(request.kv_complete) ? request.kv_complete : request.first_drawn;
+  return {.route = request.accepted - request.arrival,
+          .prefill_queue = request.begun - request.accepted,
+          .prefill = request.first_drawn - request.begun,
+          .transfer = arrived - request.first_drawn,
+          .decode = request.last_token - arrived};
+}
+
 }  // namespace tandem

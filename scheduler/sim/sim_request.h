@@ -11,6 +11,8 @@
 #include "engine/core/ids.h"
 #include "engine/core/request.h"
 #include "scheduler/sim/fabric.h"
+#include "scheduler/sim/simulation.h"
+#include "scheduler/sim/slo_report.h"
 #include "scheduler/sim/workload.h"
 
 namespace tandem {
@@ -58,6 +60,8 @@ struct SimRequest {
   absl::Time last_token = absl::InfinitePast();
 };
 
+inline bool HasHappened(absl::Time time) { return time != absl::InfinitePast(); }
+
 // What ends every simulated answer.
 inline constexpr TokenId kSimEndToken = 0;
 
@@ -71,5 +75,11 @@ std::vector<TokenId> SimPrompt(int index, const TimedRequest& timed, int block_t
 // seed is `request.index`.
 Request MakeSimRequest(const SimRequest& request, const TimedRequest& timed, int block_tokens,
                        int max_tokens, uint64_t seed);
+
+// What there is to tell of a request that ends at `now`, its outcome apart. Moves its gaps.
+void FillRecord(SimRequest& request, absl::Time now, RequestRecord* record);
+
+// Where the time of a served request went.
+StageTimes StagesOf(const SimRequest& request);
 
 }  // namespace tandem

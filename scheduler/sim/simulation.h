@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -43,9 +44,13 @@ struct SimulationOptions {
   absl::Duration cancel_after = absl::Seconds(1);
   bool keep_token_gaps = true;  // in the records
   std::vector<SimFailure> failures;
+  std::stop_token stop;  // ends a run at its next event
 
   // INVALID_ARGUMENT names what makes no sense.
   absl::Status Validate() const;
+
+  // What the router is told that KV travels at: it knows one number, and no nodes.
+  double SlowestLink() const;
 };
 
 // Where the time of served requests went, in sum.
@@ -57,9 +62,12 @@ struct StageTimes {
   absl::Duration decode;         // until the last token
 
   absl::Duration Total() const { return route + prefill_queue + prefill + transfer + decode; }
+  void Add(const StageTimes& other);
 };
 
 struct SimulationResult {
+  bool was_stopped = false;            // then only what has ended has its record, and the rest of
+                                       // this struct is not filled in
   std::vector<RequestRecord> records;  // in the order of the workload
   std::vector<SimInstanceTotals> instances;
   StageTimes stages;

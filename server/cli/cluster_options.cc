@@ -68,6 +68,16 @@ absl::StatusOr<std::vector<InstanceProfile>> ReadProfiles(const Config& config) 
   ASSIGN_OR_RETURN(const std::string text, ReadFile(config.profile()));
   absl::StatusOr<std::vector<InstanceProfile>> profiles = ParseProfile(text);
   if (!profiles.ok()) return Annotate(profiles.status(), config.profile());
+  if (profiles->empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has no instances"));
+  }
+  const std::string& model = profiles->front().model;
+  for (const InstanceProfile& profile : *profiles) {
+    if (profile.model == model) continue;
+    return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has instances of ", model,
+                                                   " and of ", profile.model,
+                                                   ": they cannot serve together"));
+  }
   return profiles;
 }
 

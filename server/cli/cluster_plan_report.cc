@@ -62,7 +62,14 @@ std::string InstancesByNode(const ClusterPlacement& placement,
   return absl::StrJoin(parts, "; ");
 }
 
-ordered_json PlacementJson(const RankedCluster& entry) {
+// "0.305 +- 0.040" requests per second and device; of the winner itself nothing.
+std::string BehindText(const RankedCluster& winner, const RankedCluster& entry) {
+  if (&winner == &entry) return "";
+  const MeanInterval behind = winner.DifferenceTo(entry);
+  return absl::StrFormat("%.3f +- %.3f", behind.mean, behind.half_width);
+}
+
+ordered_json PlacementJson(const RankedCluster& winner, const RankedCluster& entry) {
   const auto shape = [](const InstanceRanks& ranks) {
     return ordered_json{{"tp", ranks.tp}, {"pp", ranks.pp}, {"threads", ranks.threads}};
   };
@@ -80,9 +87,52 @@ ordered_json PlacementJson(const RankedCluster& entry) {
   json["half_width"] = score.rate.half_width;
   json["per_device"] = entry.PerDevice();
   json["samples"] = score.samples;
+  const MeanInterval behind = winner.DifferenceTo(entry);
+  json["behind_winner"] = {{"per_device", behind.mean}, {"half_width", behind.half_width}};
+  json["tied"] = &winner != &entry && behind.HasZero();
   json["missed"] = {
       {"ttft", score.ttft_missed}, {"tpot", score.tpot_missed}, {"not_served", score.unserved}};
   return json;
+}
+
+std::string PlacementLines(const ClusterRanking& ranking) {
+  std::string table = absl::StrFormat("%-40s %7s %9s %9s %11s %15s  %s\n", "placement", "devices",
+                                      "req/s", "+-", "per device", "behind", "missed above that");
+  for (const RankedCluster& entry : ranking.ranked) {
+    const ClusterScore& score = entry.score;
+    absl::StrAppendFormat(&table, "%-40s %7d %9.3f %9.3f %11.3f %15s  %s%s\n",
+                          entry.placement.ToString(), entry.placement.NumDevices(), score.rate.mean,
+                          score.rate.half_width, entry.PerDevice(),
+                          BehindText(ranking.ranked.front(), entry), Misses(score),
+                          IsTied(ranking, entry) ? "  (tied)" : "");
+  }
+  if (const size_t count = ranking.outclassed.size(); count > 0) {
+    absl::StrAppend(&table, count, count == 1 ? " other serves" : " others serve",
+                    " less than 85% of the best of its kind, apart or together, per device\n");
+  }
+  for (const UnrunnableCluster& entry : ranking.unrunnable) {
+    absl::StrAppend(&table, "cannot run  ", entry.placement.ToString(), ": ", entry.reason, "\n");
+  }
+  return table;
+}
+
+std::string NoWinnerText(const ClusterRanking& ranking) {
+  if (ranking.ranked.empty()) return "winner    none: no placement can run\n";
+  const auto missed = [](const RankedCluster& entry) {
+    return entry.score.ttft_missed + entry.score.tpot_missed + entry.score.unserved;
+  };
+  const RankedCluster& nearest = *std::ranges::min_element(ranking.ranked, {}, missed);
+  return absl::StrCat("winner    none: no placement meets the targets at any rate; ",
+                      nearest.placement.ToString(), " comes nearest and misses ",
+                      Misses(nearest.score), " at the lowest\n");
+}
+
+int64_t NumSimulations(const ClusterPlanReport& report) {
+  int64_t count = report.ranking.num_simulations;
+  if (report.phases) {
+    count += report.phases->prefill.num_simulations + report.phases->decode.num_simulations;
+  }
+  return count;
 }
 
 }  // namespace
@@ -99,18 +149,17 @@ std::string Verdict(const ClusterRanking& ranking) {
                         better.score.samples.size(), " seeds show\n");
   }
   const std::string misses = Misses(other.score);
-  return absl::StrFormat("%s: %s serves %.3f requests/s per device, %.3f less%s\n",
+  const MeanInterval difference = better.DifferenceTo(other);
+  return absl::StrFormat("%s: %s serves %.3f requests/s per device, %.3f +- %.3f less%s\n",
                          is_apart ? "keep prefill and decode apart: the best that does not"
                                   : "do not disaggregate here: the best that does",
-                         other.placement.ToString(), other.PerDevice(),
-                         better.PerDevice() - other.PerDevice(),
+                         other.placement.ToString(), other.PerDevice(), difference.mean,
+                         difference.half_width,
                          misses.empty() ? "" : absl::StrCat("; above that it misses: ", misses));
 }
 
 std::string WinnerText(const ClusterPlanReport& report) {
-  if (!report.ranking.HasWinner()) {
-    return "winner    none: no placement meets the targets at any rate\n";
-  }
+  if (!report.ranking.HasWinner()) return NoWinnerText(report.ranking);
   const RankedCluster& winner = report.winner();
   const int num_devices = winner.placement.NumDevices();
   std::string text =
@@ -134,22 +183,12 @@ std::string WinnerText(const ClusterPlanReport& report) {
 }
 
 std::string ClusterPlanTable(const ClusterPlanReport& report) {
-  std::string table =
-      absl::StrFormat("%s\n\n%-40s %7s %9s %9s %11s  %s\n", report.title, "placement", "devices",
-                      "req/s", "+-", "per device", "missed above that");
-  for (const RankedCluster& entry : report.ranking.ranked) {
-    const ClusterScore& score = entry.score;
-    absl::StrAppendFormat(&table, "%-40s %7d %9.3f %9.3f %11.3f  %s%s\n",
-                          entry.placement.ToString(), entry.placement.NumDevices(), score.rate.mean,
-                          score.rate.half_width, entry.PerDevice(), Misses(score),
-                          IsTied(report.ranking, entry) ? "  (tied)" : "");
-  }
-  for (const UnrunnableCluster& entry : report.ranking.unrunnable) {
-    absl::StrAppend(&table, "cannot run  ", entry.placement.ToString(), ": ", entry.reason, "\n");
-  }
-  absl::StrAppend(&table, "\n", WinnerText(report));
+  std::string table = absl::StrCat(report.title, "\n\n");
+  if (report.phases) absl::StrAppend(&table, PhasesTable(*report.phases, report.ranking), "\n");
+  absl::StrAppend(&table, PlacementLines(report.ranking), "\n", WinnerText(report));
   absl::StrAppendFormat(&table, "search    %d placements, %d simulations in %s on %d thread%s\n",
-                        report.ranking.ranked.size(), report.ranking.NumSimulations(),
+                        report.ranking.ranked.size() + report.ranking.outclassed.size(),
+                        NumSimulations(report),
                         absl::FormatDuration(absl::Trunc(report.elapsed, absl::Milliseconds(10))),
                         report.num_threads, report.num_threads == 1 ? "" : "s");
   for (const Crossover& crossover : report.crossovers) table += CrossoverTable(crossover);
@@ -158,16 +197,23 @@ std::string ClusterPlanTable(const ClusterPlanReport& report) {
 }
 
 ordered_json ClusterPlanJson(const ClusterPlanReport& report) {
-  ordered_json placements = ordered_json::array(), unrunnable = ordered_json::array();
+  ordered_json placements = ordered_json::array(), outclassed = ordered_json::array(),
+               unrunnable = ordered_json::array();
   for (const RankedCluster& entry : report.ranking.ranked) {
-    placements.push_back(PlacementJson(entry));
+    placements.push_back(PlacementJson(report.winner(), entry));
+  }
+  for (const OutclassedCluster& entry : report.ranking.outclassed) {
+    outclassed.push_back(
+        {{"placement", entry.placement.ToString()}, {"per_device_below", entry.per_device_below}});
   }
   for (const UnrunnableCluster& entry : report.ranking.unrunnable) {
     unrunnable.push_back(absl::StrCat(entry.placement.ToString(), ": ", entry.reason));
   }
   ordered_json json = {{"cluster", report.cluster}, {"devices", report.num_devices},
                        {"targets", report.targets}, {"placements", placements},
-                       {"cannot_run", unrunnable},  {"winner", nullptr}};
+                       {"outclassed", outclassed},  {"cannot_run", unrunnable},
+                       {"winner", nullptr}};
+  if (report.phases) json["phases"] = PhasesJson(*report.phases, report.ranking);
   for (const Crossover& crossover : report.crossovers) {
     json["crossovers"].push_back(CrossoverJson(crossover));
   }

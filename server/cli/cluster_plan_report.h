@@ -11,6 +11,7 @@
 #include "scheduler/planner/cluster_search.h"
 #include "server/cli/launch_plan.h"
 #include "server/cli/plan_crossover.h"
+#include "server/cli/plan_phases.h"
 #include "server/cli/plan_queue.h"
 #include "server/cli/plan_sensitivity.h"
 
@@ -26,6 +27,7 @@ struct ClusterPlanReport {
   int num_threads = 1;  // of the search
   absl::Duration elapsed;
   ClusterRanking ranking;
+  std::optional<PhaseSearch> phases;  // that led to its placements
   // Of the winner; empty without one.
   std::vector<std::vector<std::string>> node_names;  // of each copy's instances, by role
   LaunchPlan launch;                                 // of the first copy

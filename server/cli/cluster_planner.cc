@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "engine/core/status_macros.h"
+#include "scheduler/planner/phase_search.h"
 #include "server/bench/run_series.h"
 #include "server/cli/cluster_file.h"
 #include "server/cli/cluster_options.h"
@@ -33,9 +34,6 @@ absl::StatusOr<ClusterPlanner> ClusterPlanner::Create(const Config& given) {
   Config& config = planner.config_ = given;
   if (config.requests() == 0) config.set_requests(kDefaultRequests);
   ASSIGN_OR_RETURN(planner.profiles_, ReadProfiles(config));
-  if (planner.profiles_.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has no instances"));
-  }
   ASSIGN_OR_RETURN(planner.cluster_, ReadCluster(config));
   planner.affinity_ = config.affinity() == "high" ? NodeAffinity::kHigh : NodeAffinity::kLow;
   planner.num_threads_ = config.threads() > 0
@@ -47,38 +45,64 @@ absl::StatusOr<ClusterPlanner> ClusterPlanner::Create(const Config& given) {
   if (scorer.targets.IsEmpty()) {
     return absl::InvalidArgumentError("--goodput is required: which targets are to be met");
   }
-  scorer.num_seeds = config.seeds() > 0 ? static_cast<int>(config.seeds()) : kDefaultSeeds;
+  const int num_seeds = config.seeds() > 0 ? static_cast<int>(config.seeds()) : kDefaultSeeds;
   scorer.num_warmup = static_cast<int>(std::min(config.warmup_requests(), config.requests() / 4));
   scorer.search = {
       .target = config.attainment(), .tolerance = config.tolerance(), .min_rate = kLeastRate};
-  for (int seed = 0; seed < scorer.num_seeds; ++seed) {
+  for (int seed = 0; seed < num_seeds; ++seed) {
     Config of_seed = config;
     of_seed.set_seed(config.seed() + seed);
     ASSIGN_OR_RETURN(Workload workload, ReadSimulatedWorkload(of_seed));
     of_seed.set_rates("given");  // so that a trace's own times are scaled
     planner.seeds_.emplace_back(std::move(of_seed), std::move(workload));
   }
+  RETURN_IF_ERROR(planner.CheckLengths());
   return planner;
 }
 
-std::vector<ClusterPlacement> ClusterPlanner::Candidates() const {
-  std::vector<InstanceRanks> shapes;
-  std::vector<ClusterPlacement> too_large;
-  for (const InstanceProfile& profile : profiles_) {
-    const InstanceRanks shape = {.tp = profile.tp,
-                                 .pp = profile.pp,
-                                 .threads = profile.threads,
-                                 .devices_per_rank = DevicesPerRank(cluster_, profile.threads)};
-    if (shape.NumDevices() > cluster_.MaxDevicesPerNode()) {
-      too_large.push_back({.num_mixed = 1, .mixed = shape});
-    } else if (std::find(shapes.begin(), shapes.end(), shape) == shapes.end()) {
-      shapes.push_back(shape);
+absl::Status ClusterPlanner::CheckLengths() const {
+  int64_t most = 0, num_requests = 0, num_too_long = 0;
+  for (const InstanceProfile& profile : profiles_) most = std::max(most, KvTokens(profile));
+  for (const auto& [config, workload] : seeds_) {
+    for (const TimedRequest& request : workload.requests) {
+      num_too_long += request.prompt_tokens + request.output_tokens > most;
+      ++num_requests;
     }
   }
+  const double share = num_requests == 0 ? 0 : static_cast<double>(num_too_long) / num_requests;
+  if (most == 0 || share <= 1 - config_.attainment()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "%g%% of the requests, prompt and answer, are longer than the %d tokens of KV that an "
+      "instance has room for, so none serves %g%% of them: --kv-tokens, or shorter ones",
+      100 * share, most, 100 * config_.attainment()));
+}
+
+InstanceRanks ClusterPlanner::ShapeOf(const InstanceProfile& profile) const {
+  return {.tp = profile.tp,
+          .pp = profile.pp,
+          .threads = profile.threads,
+          .devices_per_rank = DevicesPerRank(cluster_, profile.threads)};
+}
+
+std::vector<InstanceRanks> ClusterPlanner::Shapes() const {
+  std::vector<InstanceRanks> shapes;
+  for (const InstanceProfile& profile : profiles_) {
+    const InstanceRanks shape = ShapeOf(profile);
+    const bool is_known = std::find(shapes.begin(), shapes.end(), shape) != shapes.end();
+    if (!is_known && shape.NumDevices() <= cluster_.MaxDevicesPerNode()) shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+std::vector<ClusterPlacement> ClusterPlanner::Candidates() const {
   std::vector<ClusterPlacement> candidates =
-      EnumerateClusters(shapes, affinity_ == NodeAffinity::kLow ? cluster_.MaxDevicesPerNode()
-                                                                : cluster_.NumDevices());
-  candidates.insert(candidates.end(), too_large.begin(), too_large.end());
+      EnumerateClusters(Shapes(), affinity_ == NodeAffinity::kLow ? cluster_.MaxDevicesPerNode()
+                                                                  : cluster_.NumDevices());
+  for (const InstanceProfile& profile : profiles_) {
+    const InstanceRanks shape = ShapeOf(profile);
+    if (shape.NumDevices() <= cluster_.MaxDevicesPerNode()) continue;
+    candidates.push_back({.num_mixed = 1, .mixed = shape});
+  }
   return candidates;
 }
 
@@ -130,6 +154,12 @@ absl::StatusOr<SimulationOptions> ClusterPlanner::SimulationOf(const ClusterPlac
   options.link_bytes_per_second = cluster_.within_bytes_per_second * scenario.link_bandwidth;
   options.node_bytes_per_second = cluster_.between_bytes_per_second * scenario.link_bandwidth;
   options.network_delay = cluster_.latency;
+  // Looking for prefixes that no two prompts share would only take time.
+  for (SimInstanceOptions& instance : options.instances) {
+    instance.scheduler.prefix_caching &= SharesPrefixes();
+  }
+  if (IsPrefillAlone(placement)) MakePrefillAlone(&options);
+  if (IsDecodeAlone(placement)) MakeDecodeAlone(&options);
   return options;
 }
 
@@ -149,12 +179,32 @@ absl::StatusOr<ClusterRanking> ClusterPlanner::Rank(
   options.make_workload = [&seeds](double rate, int seed) {
     return AtRate(seeds[seed].first, seeds[seed].second, rate);
   };
-  const auto score = [&](const ClusterPlacement& placement) -> absl::StatusOr<ClusterScore> {
-    ASSIGN_OR_RETURN(const SimulationOptions cluster, SimulationOf(placement, scenario));
-    return ScoreCluster(cluster, options);
+  ClusterScorerOptions prefill = options, decode = options;
+  prefill.targets = PrefillTargets(options.targets);
+  prefill.make_workload = [&options](double rate, int seed) {
+    Workload workload = options.make_workload(rate, seed);
+    for (TimedRequest& request : workload.requests) request.output_tokens = 1;
+    return workload;
   };
-  return RankClusters(candidates, score,
-                      {.num_threads = num_threads_, .progress = std::move(progress)});
+  decode.targets = DecodeTargets(options.targets);
+  const auto score = [&](const ClusterPlacement& placement, int seed,
+                         const RateGuess& guess) -> absl::StatusOr<SeedScore> {
+    ASSIGN_OR_RETURN(const SimulationOptions cluster, SimulationOf(placement, scenario));
+    const ClusterScorerOptions& scorer = IsPrefillAlone(placement)  ? prefill
+                                         : IsDecodeAlone(placement) ? decode
+                                                                    : options;
+    return ScoreSeed(cluster, scorer, seed, guess);
+  };
+  ClusterSearchOptions search = {.num_seeds = num_seeds(), .tolerance = options.search.tolerance};
+  search.threads = {.num_threads = num_threads_, .progress = std::move(progress)};
+  if (scenario.searches_all) search.keep = 0;
+  return RankClusters(candidates, score, search);
+}
+
+bool ClusterPlanner::SharesPrefixes() const {
+  return std::ranges::any_of(seeds_.front().second.requests, [](const TimedRequest& request) {
+    return !request.block_ids.empty();
+  });
 }
 
 double ClusterPlanner::MeanPromptTokens() const {

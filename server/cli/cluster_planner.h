@@ -27,7 +27,9 @@ struct PlanScenario {
   double kv_tokens = 1;
   double targets = 1;
   std::function<void(LatencyCoefficients*)> change_latency;  // empty: nothing
-  double tolerance = 0;  // of the rates that are searched for; 0: as --tolerance says
+  // Of the search.
+  double tolerance = 0;       // of the rates; 0: as --tolerance says
+  bool searches_all = false;  // also what is outclassed
 };
 
 // Thread-safe once it is created.
@@ -40,6 +42,10 @@ class ClusterPlanner {
   // shape that no node has devices for comes once, as an instance that cannot run.
   std::vector<ClusterPlacement> Candidates() const;
 
+  // The shapes of the profile that a node has devices for.
+  std::vector<InstanceRanks> Shapes() const;
+
+  // Placements of one phase alone (phase_search.h) are simulated as such, against its target.
   // `progress` as in SearchOptions.
   absl::StatusOr<ClusterRanking> Rank(absl::Span<const ClusterPlacement> candidates,
                                       const PlanScenario& scenario,
@@ -54,7 +60,8 @@ class ClusterPlanner {
   const ClusterNodes& cluster() const { return cluster_; }
   const std::vector<InstanceProfile>& profiles() const { return profiles_; }
   const SloTargets& targets() const { return scorer_.targets; }
-  int num_seeds() const { return scorer_.num_seeds; }
+  NodeAffinity affinity() const { return affinity_; }
+  int num_seeds() const { return static_cast<int>(seeds_.size()); }
   int num_threads() const { return num_threads_; }
   int64_t KvTokens(const InstanceProfile& profile) const;
   double MeanPromptTokens() const;
@@ -67,9 +74,12 @@ class ClusterPlanner {
 
  private:
   ClusterPlanner() = default;
+  absl::Status CheckLengths() const;
+  bool SharesPrefixes() const;
   absl::StatusOr<DeviceMemory> MemoryOf(const ClusterPlacement& placement) const;
   absl::StatusOr<SimulationOptions> SimulationOf(const ClusterPlacement& placement,
                                                  const PlanScenario& scenario) const;
+  InstanceRanks ShapeOf(const InstanceProfile& profile) const;
 
   Config config_;
   ClusterNodes cluster_;

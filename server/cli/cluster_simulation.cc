@@ -109,7 +109,12 @@ class ClusterSimulation {
     ASSIGN_OR_RETURN(const std::unique_ptr<ClusterSimulator> simulator,
                      ClusterSimulator::Create(options));
     ProgressBar bar;
-    simulator->SetProgress([&](int ended, int all) { bar.Show("request", ended, all); });
+    int num_ended = 0;
+    simulator->SetOnEnd([&](const RequestRecord&) {
+      constexpr int kSeldom = 1000;  // enough to see it move
+      const int num_all = static_cast<int>(workload.requests.size());
+      if (++num_ended % kSeldom == 0) bar.Show("request", num_ended, num_all);
+    });
     const absl::Time start = absl::Now();
     SimulatedRun run{.rate = rate, .result = simulator->Run(workload), .wall = {}};
     run.wall = absl::Now() - start;

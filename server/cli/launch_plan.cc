@@ -1,6 +1,7 @@
 #include "server/cli/launch_plan.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -66,11 +67,23 @@ absl::StatusOr<std::vector<RoleLaunch>> RolesOf(const ClusterPlanner& planner,
   return roles;
 }
 
+// What the simulated router was told: the slowest link that KV may take. None where all of it has
+// no limit, or no KV travels.
+Args RouterFlags(const ClusterPlanner& planner, const ClusterPlacement& placement,
+                 bool is_one_node) {
+  const ClusterNodes& cluster = planner.cluster();
+  const double bandwidth =
+      is_one_node ? cluster.within_bytes_per_second
+                  : std::min(cluster.within_bytes_per_second, cluster.between_bytes_per_second);
+  if (!placement.IsDisaggregated() || !std::isfinite(bandwidth)) return {};
+  return {"--kv-bandwidth", absl::StrCat(std::llround(bandwidth))};
+}
+
 std::string ModelName(const ClusterPlanner& planner) {
   return planner.config().model().empty() ? "MODEL" : planner.config().model();
 }
 
-Args ServeArgs(const std::vector<RoleLaunch>& roles, const std::string& model) {
+Args ServeArgs(const std::vector<RoleLaunch>& roles, const Args& router, const std::string& model) {
   Args args = {"serve", "--model", model};
   const Args* flags = nullptr;
   for (const RoleLaunch& role : roles) {
@@ -80,6 +93,7 @@ Args ServeArgs(const std::vector<RoleLaunch>& roles, const std::string& model) {
     args.insert(args.end(), {absl::StrCat("--", role.role), absl::StrCat(role.count)});
   }
   if (flags != nullptr) args.insert(args.end(), flags->begin(), flags->end());
+  args.insert(args.end(), router.begin(), router.end());
   return args;
 }
 
@@ -87,7 +101,8 @@ bool IsOneNode(const std::vector<std::string>& nodes) {
   return std::all_of(nodes.begin(), nodes.end(), [&](auto& node) { return node == nodes[0]; });
 }
 
-std::vector<LaunchProcess> Processes(const std::vector<RoleLaunch>& roles, const std::string& model,
+std::vector<LaunchProcess> Processes(const std::vector<RoleLaunch>& roles, const Args& router,
+                                     const std::string& model,
                                      const std::vector<std::string>& nodes) {
   const bool is_local = IsOneNode(nodes);
   const std::string scheduler =
@@ -97,7 +112,9 @@ std::vector<LaunchProcess> Processes(const std::vector<RoleLaunch>& roles, const
     if (!is_local) args.insert(args.end(), {"--host", "0.0.0.0"});
     processes.push_back({node, std::move(args)});
   };
-  add(nodes.front(), {"scheduler", "--grpc-port", kSchedulerPort});
+  Args scheduler_args = {"scheduler", "--grpc-port", kSchedulerPort};
+  scheduler_args.insert(scheduler_args.end(), router.begin(), router.end());
+  add(nodes.front(), std::move(scheduler_args));
   add(nodes.front(), {"gateway", "--model", model, "--scheduler", scheduler});
   auto node = nodes.begin();
   for (const RoleLaunch& role : roles) {
@@ -109,10 +126,16 @@ std::vector<LaunchProcess> Processes(const std::vector<RoleLaunch>& roles, const
   return processes;
 }
 
-std::string ComposeOverride(const std::vector<RoleLaunch>& roles, const std::string& title) {
+std::string ComposeOverride(const std::vector<RoleLaunch>& roles, const Args& router,
+                            const std::string& title) {
   std::string text =
       absl::StrCat("# ", title, ", as tandem plan found it:\n",
                    "# docker compose -f deploy/compose.yaml -f THIS up\nservices:\n");
+  if (!router.empty()) {
+    Args args = {"scheduler", "--host", "0.0.0.0", "--grpc-port", kSchedulerPort};
+    args.insert(args.end(), router.begin(), router.end());
+    absl::StrAppend(&text, "  scheduler:\n    command: ", ordered_json(args).dump(), "\n");
+  }
   for (const RoleLaunch& role : roles) {
     absl::StrAppend(&text, "  ", role.role, ":\n    scale: ", role.count, "\n");
     if (role.count == 0) continue;
@@ -149,10 +172,11 @@ absl::StatusOr<LaunchPlan> MakeLaunchPlan(const ClusterPlanner& planner,
   ASSIGN_OR_RETURN(const std::vector<RoleLaunch> roles, RolesOf(planner, placement));
   const std::string model = ModelName(planner);
   LaunchPlan plan;
-  plan.processes = Processes(roles, model, nodes);
+  const Args router = RouterFlags(planner, placement, IsOneNode(nodes));
+  plan.processes = Processes(roles, router, model, nodes);
   if (!IsOneNode(nodes)) return plan;
-  plan.serve = ServeArgs(roles, model);
-  plan.compose = ComposeOverride(roles, placement.ToString());
+  plan.serve = ServeArgs(roles, router, model);
+  plan.compose = ComposeOverride(roles, router, placement.ToString());
   return plan;
 }
 

@@ -5,9 +5,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "engine/core/log.h"
 #include "engine/core/status_macros.h"
 #include "server/bench/run_series.h"
 #include "server/cli/cluster_plan_report.h"
@@ -36,9 +38,13 @@ absl::StatusOr<ClusterPlanReport> Search(const ClusterPlanner& planner) {
                                  report.targets, 100 * config.attainment(), planner.num_seeds());
   ProgressBar bar;
   const absl::Time start = absl::Now();
-  ASSIGN_OR_RETURN(report.ranking, planner.Rank(planner.Candidates(), {}, [&](int done, int all) {
+  ASSIGN_OR_RETURN(PlanChoice choice, FindChoice(planner, {}, [&](int done, int all) {
+                     bar.Show("phase", done, all);
+                   }));
+  ASSIGN_OR_RETURN(report.ranking, planner.Rank(choice.candidates, {}, [&](int done, int all) {
     bar.Show("placement", done, all);
   }));
+  report.phases = std::move(choice.phases);
   report.elapsed = absl::Now() - start;
   return report;
 }
@@ -77,6 +83,15 @@ absl::Status Vary(const ClusterPlanner& planner, ClusterPlanReport* report) {
   return absl::OkStatus();
 }
 
+// A warning only: files may have been renamed.
+void CheckModel(const ClusterPlanner& planner) {
+  const std::string& profiled = planner.profiles().front().model;
+  const std::string& given = planner.config().model();
+  if (given.empty() || absl::StrContains(given, profiled)) return;
+  LOG(WARNING) << planner.config().profile() << " was taken of " << profiled << ", and --model is "
+               << given << ": its step times may be others";
+}
+
 absl::Status WriteFiles(const Config& config, const ClusterPlanReport& report) {
   if (!config.html().empty()) {
     RETURN_IF_ERROR(
@@ -99,6 +114,7 @@ absl::Status RunClusterPlan(const Config& config) {
   RETURN_IF_ERROR(CheckWritable(config));
   RETURN_IF_ERROR(ParseCrossovers(config.crossover()).status());
   ASSIGN_OR_RETURN(const ClusterPlanner planner, ClusterPlanner::Create(config));
+  CheckModel(planner);
   ASSIGN_OR_RETURN(ClusterPlanReport report, Search(planner));
   if (report.ranking.HasWinner()) RETURN_IF_ERROR(DescribeWinner(planner, &report));
   RETURN_IF_ERROR(Vary(planner, &report));

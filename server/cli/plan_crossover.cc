@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "engine/core/status_macros.h"
+#include "server/cli/plan_phases.h"
 
 namespace tandem {
 namespace {
@@ -65,10 +65,19 @@ bool FitsKv(const ClusterPlanner& planner, double prompt_factor) {
   return planner.LongestRequest() * prompt_factor <= static_cast<double>(most);
 }
 
+bool IsTogether(const ClusterPlacement& placement) { return !placement.IsDisaggregated(); }
+
 CrossoverSide SideOf(const RankedCluster* best) {
   if (best == nullptr) return {};
   return {best->placement.ToString(), best->PerDevice(),
           best->score.rate.half_width / best->placement.NumDevices()};
+}
+
+// Where one side cannot run, the other one's own.
+MeanInterval DifferenceOf(const RankedCluster* apart, const RankedCluster* together) {
+  if (apart != nullptr && together != nullptr) return apart->DifferenceTo(*together);
+  if (apart != nullptr) return {apart->PerDevice(), 0};
+  return {together == nullptr ? 0 : -together->PerDevice(), 0};
 }
 
 ordered_json SideJson(const CrossoverSide& side) {
@@ -83,18 +92,15 @@ const char* WinnerName(int winner) { return winner > 0 ? "apart" : "together"; }
 // Where the difference of the two sides passes 0, on a logarithmic scale, between two points that
 // have different winners.
 double Crossing(const CrossoverPoint& low, const CrossoverPoint& high) {
-  const double before = low.apart.per_device - low.together.per_device;
-  const double after = high.apart.per_device - high.together.per_device;
-  const double share = before / (before - after);
+  const double share = low.difference.mean / (low.difference.mean - high.difference.mean);
   return low.x * std::pow(high.x / low.x, share);
 }
 
 }  // namespace
 
 int CrossoverPoint::Winner() const {
-  const double difference = apart.per_device - together.per_device;
-  if (std::abs(difference) <= apart.half_width + together.half_width) return 0;
-  return difference > 0 ? 1 : -1;
+  if (difference.HasZero()) return 0;
+  return difference.mean > 0 ? 1 : -1;
 }
 
 absl::StatusOr<std::vector<std::string>> ParseCrossovers(absl::string_view text) {
@@ -118,10 +124,7 @@ absl::StatusOr<Crossover> FindCrossover(const ClusterPlanner& planner, const Clu
   if (!std::isfinite(crossover.here)) {
     return absl::InvalidArgumentError("--crossover link: the links have no limit to begin with");
   }
-  const std::vector<ClusterPlacement> all = planner.Candidates();
-  std::vector<ClusterPlacement> apart;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(apart),
-               [](const ClusterPlacement& placement) { return placement.IsDisaggregated(); });
+  // No KV travels where prefill and decode are together.
   const bool is_link = axis.factor == &PlanScenario::link_bandwidth;
   int num_done = 0;
   for (double factor : axis.factors) {
@@ -131,13 +134,16 @@ absl::StatusOr<Crossover> FindCrossover(const ClusterPlanner& planner, const Clu
     scenario.*axis.factor = factor;
     ClusterRanking ranking = base;
     if (factor != 1) {
-      // No KV travels where prefill and decode are together.
-      ASSIGN_OR_RETURN(ranking, planner.Rank(is_link ? apart : all, scenario, {}));
+      ASSIGN_OR_RETURN(PlanChoice choice, FindChoice(planner, scenario, {}));
+      if (is_link) std::erase_if(choice.candidates, IsTogether);
+      ASSIGN_OR_RETURN(ranking, planner.Rank(choice.candidates, scenario, {}));
     }
-    crossover.points.push_back(
-        {.x = factor * crossover.here,
-         .apart = SideOf(ranking.Best(/*is_disaggregated=*/true)),
-         .together = SideOf((is_link ? base : ranking).Best(/*is_disaggregated=*/false))});
+    const RankedCluster* apart = ranking.Best(/*is_disaggregated=*/true);
+    const RankedCluster* together = (is_link ? base : ranking).Best(/*is_disaggregated=*/false);
+    crossover.points.push_back({.x = factor * crossover.here,
+                                .apart = SideOf(apart),
+                                .together = SideOf(together),
+                                .difference = DifferenceOf(apart, together)});
   }
   return crossover;
 }
@@ -193,6 +199,8 @@ ordered_json CrossoverJson(const Crossover& crossover) {
     points.push_back({{"x", point.x},
                       {"apart", SideJson(point.apart)},
                       {"together", SideJson(point.together)},
+                      {"difference", point.difference.mean},
+                      {"difference_half_width", point.difference.half_width},
                       {"winner", nullptr}});
     if (winner != 0) points.back()["winner"] = WinnerName(winner);
   }

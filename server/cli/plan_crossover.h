@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "scheduler/planner/cluster_search.h"
+#include "scheduler/planner/confidence_interval.h"
 #include "server/bench/svg_plot.h"
 #include "server/cli/cluster_planner.h"
 
@@ -25,8 +26,9 @@ struct CrossoverSide {
 struct CrossoverPoint {
   double x = 0;
   CrossoverSide apart, together;
+  MeanInterval difference;  // of apart to together, seed by seed
 
-  // 1: apart serves more, -1: together does, 0: their intervals overlap.
+  // 1: apart serves more, -1: together does, 0: the seeds show no difference.
   int Winner() const;
 };
 

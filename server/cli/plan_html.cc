@@ -10,12 +10,15 @@ namespace {
 
 std::string RankingTable(const ClusterRanking& ranking) {
   std::vector<std::vector<std::string>> rows = {
-      {"placement", "devices", "requests/s", "+- (95%)", "per device"}};
+      {"placement", "devices", "requests/s", "+- (95%)", "per device", "behind", "+- (95%)"}};
   for (const RankedCluster& entry : ranking.ranked) {
+    const MeanInterval behind = ranking.ranked.front().DifferenceTo(entry);
     rows.push_back({entry.placement.ToString(), absl::StrCat(entry.placement.NumDevices()),
                     absl::StrFormat("%.3f", entry.score.rate.mean),
                     absl::StrFormat("%.3f", entry.score.rate.half_width),
-                    absl::StrFormat("%.3f", entry.PerDevice())});
+                    absl::StrFormat("%.3f", entry.PerDevice()),
+                    absl::StrFormat("%.3f", behind.mean),
+                    absl::StrFormat("%.3f", behind.half_width)});
   }
   return HtmlTable(rows);
 }

@@ -100,6 +100,7 @@ absl::StatusOr<Sensitivity> FindSensitivity(
   }
   PlanScenario here;
   here.tolerance = sensitivity.tolerance;
+  here.searches_all = true;
   ASSIGN_OR_RETURN(const ClusterRanking unchanged, planner.Rank(placements, here, {}));
   const double goodput = Find(unchanged, winner).PerDevice();
 

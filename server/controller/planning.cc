@@ -27,6 +27,13 @@ constexpr int kNice = 10;  // routing and workers of this machine come first
 // Exist from the start, so that a rate over them is right from the first event on.
 constexpr const char* kActions[] = {"keep", "switch", "would_switch", "failed", "restore"};
 
+PlanningOptions WithStop(PlanningOptions options, std::stop_token stop) {
+  options.replan.search.replay.stop = std::move(stop);
+  return options;
+}
+
+absl::Status EndingError() { return absl::UnavailableError("the scheduler is ending"); }
+
 }  // namespace
 
 const char* ReplanModeName(ReplanMode mode) {
@@ -42,10 +49,10 @@ const char* ReplanModeName(ReplanMode mode) {
 }
 
 Planning::Planning(const PlanningOptions& options, Cluster* cluster, SetRole set_role)
-    : options_(options),
+    : options_(WithStop(options, stop_.get_token())),
       cluster_(cluster),
       set_role_(std::move(set_role)),
-      replanner_(options.replan),
+      replanner_(options_.replan),
       status_(options.mode == ReplanMode::kOff ? "is off" : replanner_.status()) {
   for (const char* action : kActions) num_by_action_[action] = 0;
 }
@@ -61,9 +68,8 @@ void Planning::Stop() {
     is_stopping_ = true;
     unanswered.swap(questions_);
   }
-  for (const Question& question : unanswered) {
-    question.on_answer(absl::UnavailableError("the scheduler is ending"));
-  }
+  stop_.request_stop();
+  for (const Question& question : unanswered) question.on_answer(EndingError());
   if (thread_.joinable()) thread_.join();
 }
 
@@ -142,7 +148,7 @@ void Planning::WhatIf(v1::WhatIfRequest request, OnAnswer on_answer) {
   if (status.ok()) {
     absl::MutexLock lock(&mutex_);
     if (is_stopping_) {
-      status = absl::UnavailableError("the scheduler is ending");
+      status = EndingError();
     } else if (questions_.size() >= kMostQuestions) {
       status = absl::ResourceExhaustedError(
           absl::StrCat(kMostQuestions, " simulations are waiting already"));
@@ -158,8 +164,10 @@ void Planning::Answer(const Question& question) {
   const TrafficWindow window = Recent({.length = absl::Minutes(question.request.minutes()),
                                        .now = absl::Now(),
                                        .max_requests = kMostReplayed});
-  question.on_answer(AnswerWhatIf(question.request, window, cluster_->PlannedInstances(),
-                                  options_.replan.search.replay));
+  auto answer = AnswerWhatIf(question.request, window, cluster_->PlannedInstances(),
+                             options_.replan.search.replay);
+  if (absl::IsCancelled(answer.status())) answer = EndingError();
+  question.on_answer(std::move(answer));
 }
 
 void Planning::Look(absl::Time now) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <thread>
 
@@ -43,7 +44,8 @@ class Planning {
   ~Planning() { Stop(); }
 
   void Start();
-  // Questions that wait are answered with UNAVAILABLE, as are later ones. Idempotent.
+  // Ends a simulation that is under way. Its question and those that wait are answered with
+  // UNAVAILABLE, as are later ones. Idempotent.
   void Stop();
 
   // A request was routed or refused; those that are tried again are counted once.
@@ -80,6 +82,7 @@ class Planning {
   void Count(const std::string& action);
 
   // Fixed after construction.
+  std::stop_source stop_;  // of simulations; thread-safe
   const PlanningOptions options_;
   Cluster* const cluster_;
   const SetRole set_role_;

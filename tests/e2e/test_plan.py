@@ -77,8 +77,13 @@ def plan_arguments(profile, *goodput):
 def test_plan_ranks_tandems_own_placements_with_colocated_ones_among_them(made_up_profile):
     arguments = [*plan_arguments(made_up_profile), "--gpus-per-node", "2"]
     report = json.loads(tandem("plan", *arguments, "--json").stdout)
-    names = [placement["placement"] for placement in report["placements"]]
+    names = [placement["placement"] for placement in report["placements"] + report["outclassed"]]
     assert names[0] == "1 prefill + 1 decode", "a tight TPOT wants them apart"
+    winner, second = report["placements"][:2]
+    assert winner["behind_winner"]["per_device"] == 0 and not winner["tied"]
+    differences = [(a - b) / 2 for a, b in zip(winner["samples"], second["samples"])]
+    assert second["devices"] == 2, "so a seed's difference per device is half of its rates'"
+    assert second["behind_winner"]["per_device"] == pytest.approx(sum(differences) / 2)
     assert sorted(names) == ["1 mixed", "1 prefill + 1 decode", "2 mixed"]
     assert report["cannot_run"] == ["1 mixed (TP 2): the profile has no decode times of TP 2, PP 1"]
     assert report["winner"] == names[0] and report["nodes"] == [["node", "node"]]
@@ -98,6 +103,8 @@ def test_plan_places_on_a_described_cluster(made_up_profile, tmp_path):
     high = json.loads(tandem("plan", *arguments, "--affinity", "high", "--demand", "100").stdout)
     assert max(placement["devices"] for placement in high["placements"]) == 4
     assert high["copies_wanted"] > high["copies"]
+    assert high["phases"]["prefill"] and high["phases"]["decode"] and "phases" not in low
+    assert high["phases"]["together"][0]["promised"] >= 100 and high["phases"]["together"][0]["served"] is None
     for threads in ("1", "2"):
         again = json.loads(tandem("plan", *arguments, "--threads", threads).stdout)
         assert again["placements"] == low["placements"]
@@ -207,6 +214,8 @@ def test_plan_knows_the_theory():
     ("simulate", [*CLUSTER, *SHAREGPT, "--goodput", "ttft:fast"], "ttft:fast"),
     ("simulate", [*COMPAT, *SHAREGPT, *TARGETS, "--placement", "2,1,1,1", "--search"], "--search"),
     ("plan", [*CLUSTER[:2], *SHAREGPT, "--gpus-per-node", "2"], "--goodput"),
+    ("plan", [*CLUSTER[:2], "--prompt-tokens", "200000", *TARGETS, "--gpus-per-node", "3"],
+     "100% of the requests, prompt and answer, are longer than the 163008 tokens"),
     ("plan", [*COMPAT, *SHAREGPT, "--goodput", "ttft:250"], "--goodput"),
     ("plan", [*COMPAT[:3], "facebook/opt-1b", *COMPAT[4:], *SHAREGPT, *TARGETS], "facebook/opt-1b"),
     ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--phases", "independent"], "--affinity high"),

@@ -34,7 +34,6 @@ ClusterScorerOptions Options(absl::Duration ttft, absl::Duration tpot) {
   ClusterScorerOptions options;
   options.targets = {.ttft = ttft, .tpot = tpot};
   options.search.min_rate = 0.2;
-  options.num_seeds = 2;
   options.num_warmup = 20;
   options.make_workload = [](double rate, int seed) {
     Workload workload = DrawWorkload({.num_requests = 200,
@@ -47,40 +46,71 @@ ClusterScorerOptions Options(absl::Duration ttft, absl::Duration tpot) {
   return options;
 }
 
+SeedScore Score(const SimulationOptions& cluster, const ClusterScorerOptions& options,
+                const RateGuess& guess = {}, int seed = 0) {
+  const auto score = ScoreSeed(cluster, options, seed, guess);
+  EXPECT_TRUE(score.ok()) << score.status();
+  return *score;
+}
+
 TEST(ClusterScorerTest, ATightTpotWantsPrefillAndDecodeApart) {
   const auto options = Options(absl::Seconds(2), absl::Milliseconds(12));
-  const auto apart = ScoreCluster(Apart(), options);
-  const auto together = ScoreCluster(Together(), options);
-  ASSERT_TRUE(apart.ok() && together.ok());
-  EXPECT_GT(apart->rate.mean, 2 * together->rate.mean);
-  EXPECT_GT(together->tpot_missed, together->ttft_missed) << "and it says why";
+  const SeedScore apart = Score(Apart(), options), together = Score(Together(), options);
+  EXPECT_GT(apart.rate, 2 * together.rate);
+  EXPECT_GT(together.tpot_missed, together.ttft_missed) << "and it says why";
 }
 
 TEST(ClusterScorerTest, ALooseTpotWantsBothToPrefill) {
   const auto options = Options(absl::Seconds(2), absl::Seconds(1));
-  const auto apart = ScoreCluster(Apart(), options);
-  const auto together = ScoreCluster(Together(), options);
-  ASSERT_TRUE(apart.ok() && together.ok());
-  EXPECT_GT(together->rate.mean, 1.3 * apart->rate.mean);
-  EXPECT_GT(apart->ttft_missed, apart->tpot_missed);
-  EXPECT_LT(apart->rate.mean, 5) << "200 ms of prefill each";
+  const SeedScore apart = Score(Apart(), options), together = Score(Together(), options);
+  EXPECT_GT(together.rate, 1.3 * apart.rate);
+  EXPECT_GT(apart.ttft_missed, apart.tpot_missed);
+  EXPECT_LT(apart.rate, 5.5) << "200 ms of prefill each, and a queue that the run is too short for";
 }
 
 TEST(ClusterScorerTest, TargetsThatNothingMeetsHaveNoRate) {
-  const auto score = ScoreCluster(Apart(), Options(absl::Milliseconds(100), absl::Seconds(1)));
-  ASSERT_TRUE(score.ok());
-  EXPECT_EQ(score->rate.mean, 0);
-  EXPECT_DOUBLE_EQ(score->ttft_missed, 1);
-  EXPECT_EQ(score->num_simulations, 2) << "those that are alone miss them too: one for each seed";
+  const SeedScore score = Score(Apart(), Options(absl::Milliseconds(100), absl::Seconds(1)));
+  EXPECT_EQ(score.rate, 0);
+  EXPECT_DOUBLE_EQ(score.ttft_missed, 1);
+  EXPECT_LE(score.num_simulations, 3) << "those that are alone miss them too";
 }
 
-TEST(ClusterScorerTest, TheSameSeedsGiveTheSameScore) {
+TEST(ClusterScorerTest, TheSameSeedGivesTheSameScoreAndAnotherOneAnother) {
   const auto options = Options(absl::Seconds(1), absl::Milliseconds(30));
-  const auto first = ScoreCluster(Together(), options);
-  const auto second = ScoreCluster(Together(), options);
-  ASSERT_TRUE(first.ok() && second.ok());
-  EXPECT_EQ(first->samples, second->samples);
-  EXPECT_EQ(first->samples.size(), 2);
+  EXPECT_EQ(Score(Together(), options).rate, Score(Together(), options).rate);
+  EXPECT_NE(Score(Together(), options).rate, Score(Together(), options, {}, 1).rate);
+}
+
+TEST(ClusterScorerTest, WhereTheSearchBeginsHardlyMatters) {
+  const auto options = Options(absl::Seconds(1), absl::Milliseconds(30));
+  const SeedScore far = Score(Together(), options);
+  const SeedScore near = Score(Together(), options, {.rate = 0.95 * far.rate, .step = 1.05});
+  EXPECT_NEAR(near.rate / far.rate, 1, 0.02) << "attainment is interpolated, so better than 5%";
+  EXPECT_LT(near.num_simulations, far.num_simulations);
+  EXPECT_GT(near.failing, near.rate);
+}
+
+TEST(ClusterScorerTest, WhatDoesNotServeTheLeastRateIsLeftAtThat) {
+  const auto options = Options(absl::Seconds(1), absl::Milliseconds(30));
+  const double rate = Score(Together(), options).rate;
+  const SeedScore less = Score(Together(), options, {.rate = 1.5 * rate, .is_least = true});
+  EXPECT_EQ(less.rate, 0);
+  EXPECT_EQ(less.failing, 1.5 * rate);
+  EXPECT_EQ(less.num_simulations, 1);
+  const SeedScore more = Score(Together(), options, {.rate = 0.7 * rate, .is_least = true});
+  EXPECT_NEAR(more.rate / rate, 1, 0.02);
+}
+
+TEST(ClusterScorerTest, SeedsCombineToTheirMeanWithItsInterval) {
+  const ClusterScore score =
+      Combine({{.rate = 1, .mean_ttft = absl::Seconds(1), .ttft_missed = 0.1},
+               {.rate = 3, .mean_ttft = absl::Seconds(2), .unserved = 0.2}});
+  EXPECT_DOUBLE_EQ(score.rate.mean, 2);
+  EXPECT_GT(score.rate.half_width, 10) << "two seeds tell little";
+  EXPECT_EQ(score.samples, (std::vector<double>{1, 3}));
+  EXPECT_EQ(score.mean_ttft[1], absl::Seconds(2));
+  EXPECT_DOUBLE_EQ(score.ttft_missed, 0.05);
+  EXPECT_DOUBLE_EQ(score.unserved, 0.1);
 }
 
 }  // namespace

@@ -19,23 +19,31 @@ const std::vector<InstanceRanks>& Shapes() {
 
 // The same whenever it is asked: unrunnable, nothing, or one of a few rates per device, so that
 // there are ties.
-absl::StatusOr<ClusterScore> RandomScore(const ClusterPlacement& placement, uint32_t seed) {
+absl::StatusOr<double> RandomRate(const ClusterPlacement& placement, uint32_t seed) {
   const std::string name = placement.ToString();
   std::seed_seq sequence(name.begin(), name.end());
   std::mt19937 generator(sequence);
   generator.discard(seed);
   const uint32_t draw = generator() % 40;
   if (draw < 8) return absl::FailedPreconditionError("too small");
-  ClusterScore score;
-  if (draw >= 12) score.rate.mean = draw / 8 * placement.NumDevices();
-  return score;
+  return draw < 12 ? 0.0 : draw / 8 * placement.NumDevices();
+}
+
+// As a search from `guess` on would find it.
+SeedScore Found(double rate, const RateGuess& guess) {
+  if (guess.is_least && rate < guess.rate) return {.failing = guess.rate, .num_simulations = 1};
+  return {.rate = rate, .failing = 1.05 * rate, .num_simulations = 1};
 }
 
 ClusterRanking Rank(int num_devices, uint32_t seed, int num_threads = 1) {
-  auto ranking = RankClusters(
-      EnumerateClusters(Shapes(), num_devices),
-      [seed](const ClusterPlacement& placement) { return RandomScore(placement, seed); },
-      {.num_threads = num_threads});
+  auto ranking = RankClusters(EnumerateClusters(Shapes(), num_devices),
+                              [seed](const ClusterPlacement& placement, int,
+                                     const RateGuess& guess) -> absl::StatusOr<SeedScore> {
+                                const auto rate = RandomRate(placement, seed);
+                                if (!rate.ok()) return rate.status();
+                                return Found(*rate, guess);
+                              },
+                              {.num_seeds = 2, .threads = {.num_threads = num_threads}});
   EXPECT_TRUE(ranking.ok()) << ranking.status();
   return *std::move(ranking);
 }
@@ -54,9 +62,9 @@ Best BestOfAll(int num_devices, uint32_t seed) {
         placement.num_mixed > 0 || (placement.num_prefill > 0 && placement.num_decode > 0);
     const bool is_pair = (placement.num_prefill > 0) == (placement.num_decode > 0);
     if (!serves || !is_pair || num_taken > num_devices) return;
-    const auto score = RandomScore(placement, seed);
-    if (!score.ok() || score->rate.mean == 0) return;
-    const double per_device = score->rate.mean / num_taken;
+    const auto rate = RandomRate(placement, seed);
+    if (!rate.ok() || *rate == 0) return;
+    const double per_device = *rate / num_taken;
     const bool is_better = per_device > best.per_device ||
                            (per_device == best.per_device && num_taken < best.num_devices);
     if (is_better) best = {per_device, num_taken};
@@ -107,47 +115,84 @@ TEST(ClusterSearchTest, EveryNumberOfThreadsRanksAlike) {
   }
 }
 
-ClusterRanking RankScores(const std::vector<ClusterPlacement>& candidates,
-                          const std::vector<MeanInterval>& rates) {
-  auto ranking =
-      RankClusters(candidates,
-                   [&](const ClusterPlacement& placement) -> absl::StatusOr<ClusterScore> {
-                     const auto found = std::find(candidates.begin(), candidates.end(), placement);
-                     return ClusterScore{.rate = rates[found - candidates.begin()]};
-                   },
-                   {});
+// `rates` of each candidate by seed.
+ClusterRanking RankRates(const std::vector<ClusterPlacement>& candidates,
+                         const std::vector<std::vector<double>>& rates,
+                         const ClusterSearchOptions& options = {}) {
+  auto ranking = RankClusters(
+      candidates,
+      [&](const ClusterPlacement& placement, int seed,
+          const RateGuess& guess) -> absl::StatusOr<SeedScore> {
+        const auto found = std::find(candidates.begin(), candidates.end(), placement);
+        return Found(rates[found - candidates.begin()][seed], guess);
+      },
+      options);
+  EXPECT_TRUE(ranking.ok()) << ranking.status();
   return *std::move(ranking);
 }
 
 TEST(ClusterSearchTest, DevicesStayUnusedOnlyWhereEachThenServesMore) {
   const std::vector<ClusterPlacement> candidates = {{.num_mixed = 1}, {.num_mixed = 2}};
-  EXPECT_EQ(RankScores(candidates, {{1.1}, {2.0}}).ranked.front().placement, candidates[0]);
-  EXPECT_EQ(RankScores(candidates, {{0.9}, {2.0}}).ranked.front().placement, candidates[1]);
-  EXPECT_EQ(RankScores(candidates, {{1.0}, {2.0}}).ranked.front().placement, candidates[0])
+  EXPECT_EQ(RankRates(candidates, {{1.1}, {2.0}}).ranked.front().placement, candidates[0]);
+  EXPECT_EQ(RankRates(candidates, {{0.9}, {2.0}}).ranked.front().placement, candidates[1]);
+  EXPECT_EQ(RankRates(candidates, {{1.0}, {2.0}}).ranked.front().placement, candidates[0])
       << "a tie goes to fewer devices";
 }
 
-TEST(ClusterSearchTest, IntervalsThatOverlapPerDeviceAreATie) {
+TEST(ClusterSearchTest, DifferencesAreThoseOfEachSeedSoLuckThatIsSharedMakesNoTie) {
   const std::vector<ClusterPlacement> candidates = {{.num_mixed = 1},
                                                     {.num_prefill = 1, .num_decode = 1}};
-  EXPECT_TRUE(RankScores(candidates, {{1.0, 0.1}, {2.3, 0.1}})
-                  .ranked[1]
-                  .IsTiedWith(RankScores(candidates, {{1.0, 0.1}, {2.3, 0.1}}).ranked[0]));
-  const ClusterRanking apart = RankScores(candidates, {{1.0, 0.1}, {2.4, 0.1}});
-  EXPECT_FALSE(apart.ranked[1].IsTiedWith(apart.ranked[0]));
+  // The seeds are worth 20%, the placements differ by 5% with each.
+  const ClusterRanking clear =
+      RankRates(candidates, {{1.0, 1.2, 1.4}, {2.1, 2.5, 2.96}}, {.num_seeds = 3});
+  ASSERT_EQ(clear.ranked.size(), 2);
+  const RankedCluster &best = clear.ranked[0], &second = clear.ranked[1];
+  EXPECT_EQ(best.placement, candidates[1]);
+  EXPECT_GT(best.score.rate.half_width / 2, 0.3) << "their intervals overlap by far";
+  EXPECT_NEAR(best.DifferenceTo(second).mean, 0.06, 0.001);
+  EXPECT_FALSE(second.IsTiedWith(best));
+  const ClusterRanking tie =
+      RankRates(candidates, {{1.0, 1.2, 1.4}, {2.1, 2.4, 2.76}}, {.num_seeds = 3});
+  EXPECT_TRUE(tie.ranked[1].IsTiedWith(tie.ranked[0])) << "one seed each way";
+}
+
+TEST(ClusterSearchTest, WhatIsFarBehindTheBestOfItsKindIsNotScoredWithEverySeed) {
+  const std::vector<ClusterPlacement> candidates = {
+      {.num_mixed = 1}, {.num_mixed = 2}, {.num_prefill = 1, .num_decode = 1}};
+  const std::vector<std::vector<double>> rates = {{1, 1}, {1.2, 1.2}, {0.2, 0.2}};
+  const ClusterRanking ranking = RankRates(candidates, rates, {.num_seeds = 2});
+  ASSERT_EQ(ranking.ranked.size(), 2) << "the best of each kind stays";
+  ASSERT_EQ(ranking.outclassed.size(), 1);
+  EXPECT_EQ(ranking.outclassed[0].placement, candidates[1]);
+  EXPECT_DOUBLE_EQ(ranking.outclassed[0].per_device_below, 0.6 * 1.05);
+  EXPECT_EQ(ranking.num_simulations, 5);
+  EXPECT_EQ(RankRates(candidates, rates, {.num_seeds = 2, .keep = 0}).ranked.size(), 3);
+}
+
+TEST(ClusterSearchTest, LaterRoundsAskFirstForWhatKeepsThemInTheSearch) {
+  std::vector<ClusterPlacement> candidates;
+  std::vector<std::vector<double>> rates;
+  for (int count = 1; count <= 40; ++count) {
+    candidates.push_back({.num_mixed = count});
+    rates.push_back({count <= 20 ? 2.0 * count : 1.0 * count});
+  }
+  const ClusterRanking ranking = RankRates(candidates, rates);
+  EXPECT_EQ(ranking.ranked.size(), 20);
+  ASSERT_EQ(ranking.outclassed.size(), 20);
+  EXPECT_DOUBLE_EQ(ranking.outclassed[15].per_device_below, 0.85 * 2);
 }
 
 TEST(ClusterSearchTest, KnowsTheBestApartAndTheBestTogether) {
   const std::vector<ClusterPlacement> candidates = {
       {.num_mixed = 1}, {.num_mixed = 2}, {.num_prefill = 1, .num_decode = 1}};
-  const ClusterRanking ranking = RankScores(candidates, {{1}, {3}, {2}});
+  const ClusterRanking ranking = RankRates(candidates, {{1}, {3}, {2}});
   EXPECT_EQ(ranking.Best(false)->placement, candidates[1]);
   EXPECT_EQ(ranking.Best(true)->placement, candidates[2]);
-  EXPECT_EQ(RankScores({candidates[0]}, {{1}}).Best(true), nullptr);
+  EXPECT_EQ(RankRates({candidates[0]}, {{1}}).Best(true), nullptr);
 }
 
 TEST(ClusterSearchTest, WhereNothingServesThereIsNoWinner) {
-  EXPECT_FALSE(RankScores({{.num_mixed = 1}}, {{0}}).HasWinner());
+  EXPECT_FALSE(RankRates({{.num_mixed = 1}}, {{0}}).HasWinner());
   EXPECT_FALSE(ClusterRanking().HasWinner());
 }
 
@@ -155,8 +200,8 @@ TEST(ClusterSearchTest, AnErrorOfTheScorerNamesThePlacement) {
   const std::vector<ClusterPlacement> candidates = {{.num_mixed = 2}};
   const auto ranking =
       RankClusters(candidates,
-                   [](const ClusterPlacement&) {
-                     return absl::StatusOr<ClusterScore>(absl::InternalError("broken"));
+                   [](const ClusterPlacement&, int, const RateGuess&) {
+                     return absl::StatusOr<SeedScore>(absl::InternalError("broken"));
                    },
                    {});
   EXPECT_EQ(ranking.status().code(), absl::StatusCode::kInternal);

@@ -26,5 +26,20 @@ TEST(ConfidenceIntervalTest, OneSampleHasNoWidth) {
   EXPECT_EQ(MeanWithInterval(samples).half_width, 0);
 }
 
+TEST(ConfidenceIntervalTest, WhatPairsShareCancelsOut) {
+  const std::vector<double> a = {1.1, 5.1, 9.2}, b = {1, 5, 9};
+  const MeanInterval difference = PairedDifference(a, b);
+  EXPECT_NEAR(difference.mean, 0.4 / 3, 1e-12);
+  EXPECT_NEAR(difference.half_width, 0.1434, 1e-4);  // 4.3027 * 0.05774 / sqrt(3)
+  EXPECT_TRUE(difference.HasZero());
+  EXPECT_FALSE((MeanInterval{.mean = -0.2, .half_width = 0.1}).HasZero());
+}
+
+TEST(ConfidenceIntervalTest, OnlyWholePairsCount) {
+  const std::vector<double> a = {3, 100}, b = {1};
+  EXPECT_EQ(PairedDifference(a, b).mean, 2);
+  EXPECT_EQ(PairedDifference(a, {}).mean, 0);
+}
+
 }  // namespace
 }  // namespace tandem

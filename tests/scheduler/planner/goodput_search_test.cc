@@ -144,15 +144,16 @@ TEST(GoodputSearchTest, EqualGoodputGoesToFewerGpus) {
   EXPECT_THAT(ranking.TiedWithWinner(), IsEmpty());
 }
 
-TEST(GoodputSearchTest, OverlappingIntervalsAreATie) {
-  const PlacementRanking ranking = RankByTp({{1, {.per_gpu = 1.80, .half_width = 0.05}},
-                                             {2, {.per_gpu = 1.86, .half_width = 0.02}},
-                                             {4, {.per_gpu = 1.75, .half_width = 0.01}},
-                                             {8, {.per_gpu = 1.70, .half_width = 0.30}}});
+TEST(GoodputSearchTest, WhatTheSeedsDoNotTellApartIsATie) {
+  // The seeds differ by more than the placements, in the same way for all but the last one.
+  const PlacementRanking ranking =
+      RankByTp({{1, {.per_gpu = 1.8, .half_width = 0.5, .samples = {1.6, 1.8, 2.0}}},
+                {2, {.per_gpu = 1.9, .half_width = 0.5, .samples = {1.7, 1.9, 2.1}}},
+                {8, {.per_gpu = 1.7, .half_width = 0.9, .samples = {2.1, 1.6, 1.4}}}});
   EXPECT_EQ(ranking.ranked.front().placement.prefill.tp, 2);
   std::vector<int> tied;
   for (const Placement& placement : ranking.TiedWithWinner()) tied.push_back(placement.prefill.tp);
-  EXPECT_THAT(tied, ElementsAre(1, 8));
+  EXPECT_THAT(tied, ElementsAre(8));
 }
 
 TEST(GoodputSearchTest, BisectionReturnsTheLastPassingMidpoint) {

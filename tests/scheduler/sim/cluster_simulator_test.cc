@@ -117,6 +117,43 @@ TEST(ClusterSimulatorTest, InstancesOfANodeShareItsLink) {
   EXPECT_NEAR(Milliseconds(shared.records[1].latency - shared.records[1].ttft), 2000, 50);
 }
 
+TEST(ClusterSimulatorTest, TheRouterIsToldTheSlowestLinkThatKvMayTake) {
+  SimulationOptions options = Cluster(1, 1);
+  options.link_bytes_per_second = 1e8;
+  options.node_bytes_per_second = 1e7;
+  EXPECT_EQ(options.SlowestLink(), 1e8);
+  options.nodes = {1, 1};
+  EXPECT_EQ(options.SlowestLink(), 1e8);
+  options.nodes = {0, 1};
+  EXPECT_EQ(options.SlowestLink(), 1e7);
+}
+
+TEST(ClusterSimulatorTest, WhereTheLinkIsSlowTheRouterLeavesKvWhereItIs) {
+  SimulationOptions options;
+  options.instances = {Instance(InstanceRole::kMixed), Instance(InstanceRole::kDecode)};
+  const Workload workload = Draw(100, 10);
+  EXPECT_GT(RunAll(options, workload).num_handoffs, 0);
+  options.link_bytes_per_second = 1e4;  // 45 s for the mean prompt
+  EXPECT_EQ(RunAll(options, workload).num_handoffs, 0);
+}
+
+TEST(ClusterSimulatorTest, ARunThatIsAskedToStopDoesSoAtOnce) {
+  SimulationOptions options = Cluster(1, 1);
+  std::stop_source stop;
+  options.stop = stop.get_token();
+  auto simulator = ClusterSimulator::Create(options);
+  ASSERT_TRUE(simulator.ok());
+  int num_ended = 0;
+  (*simulator)->SetOnEnd([&](const RequestRecord& record) {
+    EXPECT_EQ(record.outcome, Outcome::kServed);
+    if (++num_ended == 10) stop.request_stop();
+  });
+  const SimulationResult result = (*simulator)->Run(Draw(100, 10));
+  EXPECT_TRUE(result.was_stopped);
+  EXPECT_EQ(num_ended, 10);
+  EXPECT_TRUE(result.problems.empty()) << "what is under way is none";
+}
+
 TEST(ClusterSimulatorTest, ANodeForSomeInstancesOnlyIsRefused) {
   SimulationOptions options = Cluster(1, 1);
   for (const std::vector<int>& nodes : {std::vector<int>{0}, {0, -1}}) {

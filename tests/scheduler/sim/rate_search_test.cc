@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 #include "scheduler/sim/random.h"
 
@@ -32,6 +33,20 @@ TEST(RateSearchTest, BracketsACliff) {
     EXPECT_LE(search.failing(), search.holding() * 1.05);
     EXPECT_TRUE(search.is_certain());
   }
+}
+
+TEST(RateSearchTest, SmallFirstStepsGrowAndSaveRunsWhereTheGuessIsGood) {
+  std::vector<double> rates;
+  RateSearch search({.first_rate = 1, .first_step = 1.05, .max_requests = 1});
+  for (; !search.IsDone(); search.Add(search.rate() <= 1.2 ? 100 : 0, 100)) {
+    rates.push_back(search.rate());
+  }
+  ASSERT_GE(rates.size(), 4);
+  EXPECT_DOUBLE_EQ(rates[1], 1.05);
+  EXPECT_DOUBLE_EQ(rates[2], 1.05 * 1.1025);
+  EXPECT_NEAR(search.holding(), 1.2, 0.06);
+  EXPECT_LE(search.failing(), search.holding() * 1.05);
+  EXPECT_LE(rates.size(), 6);
 }
 
 TEST(RateSearchTest, FindsWhereASlopeCrossesTheTarget) {

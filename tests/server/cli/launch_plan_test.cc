@@ -56,6 +56,17 @@ TEST(LaunchPlanTest, ServeReadsItsCommandBackAsThePlacement) {
   EXPECT_THAT(ids, ElementsAre("prefill-0", "prefill-1", "decode-0"));
 }
 
+TEST(LaunchPlanTest, TheDaemonsRouterIsToldOfTheLinkThatTheSimulatedOneKnew) {
+  const std::vector<std::string> args = {"--link-bandwidth", "300MB"};
+  const LaunchPlan plan = Launch({MadeUpProfile()}, args, kPair);
+  EXPECT_EQ(Load(SERVE, plan.serve).kv_bandwidth(), 300'000'000);
+  EXPECT_EQ(Load(SCHEDULER, plan.processes[0].args).kv_bandwidth(), 300'000'000);
+  EXPECT_THAT(plan.compose, HasSubstr("\"--kv-bandwidth\",\"300000000\""));
+  EXPECT_THAT(CommandText(Launch({MadeUpProfile()}, args, {.num_mixed = 1}, {"node"}).serve),
+              testing::Not(HasSubstr("--kv-bandwidth")))
+      << "no KV travels";
+}
+
 TEST(LaunchPlanTest, MixedInstancesStandAlone) {
   const LaunchPlan plan =
       Launch({MadeUpProfile(2)}, {}, {.num_mixed = 2, .mixed = {.tp = 2}}, {"node", "node"});
@@ -110,6 +121,14 @@ TEST(LaunchPlanTest, TheComposeOverrideFitsTheComposeFile) {
     const std::string role = service.first.Scalar();
     SCOPED_TRACE(role);
     ASSERT_TRUE(base[role].IsDefined());
+    if (role == "scheduler") {
+      const auto args = service.second["command"].as<std::vector<std::string>>();
+      const auto usual = base[role]["command"].as<std::vector<std::string>>();
+      EXPECT_GT(Load(SCHEDULER, args).kv_bandwidth(), 0);
+      EXPECT_EQ(Load(SCHEDULER, args).grpc_port(), Load(SCHEDULER, usual).grpc_port());
+      EXPECT_EQ(Load(SCHEDULER, args).host(), Load(SCHEDULER, usual).host());
+      continue;
+    }
     EXPECT_EQ(base[role]["scale"].as<int>(1), role == "mixed" ? 0 : 1);
     if (!service.second["command"]) continue;
     const auto given = Load(WORKER, service.second["command"].as<std::vector<std::string>>());

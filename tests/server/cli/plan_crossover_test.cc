@@ -17,8 +17,10 @@ Crossover Made(const std::vector<std::pair<double, double>>& apart_and_together)
   Crossover crossover = {.name = "prompt", .quantity = "prompt length", .unit = "tokens"};
   double x = 100;
   for (const auto& [apart, together] : apart_and_together) {
-    crossover.points.push_back(
-        {.x = x, .apart = {"a", apart, 0.05}, .together = {"t", together, 0.05}});
+    crossover.points.push_back({.x = x,
+                                .apart = {"a", apart, 0.05},
+                                .together = {"t", together, 0.05},
+                                .difference = {.mean = apart - together, .half_width = 0.1}});
     x *= 2;
   }
   return crossover;
@@ -49,7 +51,7 @@ TEST(PlanCrossoverTest, SaysWhereItDoesNot) {
             "prompt length: apart serves more from 100 tokens to 200 tokens");
 }
 
-TEST(PlanCrossoverTest, PointsOnWhichIntervalsOverlapDoNotCount) {
+TEST(PlanCrossoverTest, PointsWithoutAClearDifferenceDoNotCount) {
   EXPECT_EQ(CrossoverSentence(Made({{1, 2}, {1.05, 1}, {2, 1}})),
             "prompt length: together serves more up to about 200 tokens, apart above");
 }
@@ -89,7 +91,7 @@ TEST(PlanCrossoverTest, ALooseTpotBringsThemTogetherAndASlowLinkToo) {
   EXPECT_EQ(link->points.back().apart.per_device, base->Best(true)->PerDevice());
   EXPECT_NEAR(link->here, 0.1, 1e-12);
   EXPECT_THAT(CrossoverTable(*link),
-              HasSubstr("link bandwidth: together serves more from 0.0001 GB/s"));
+              HasSubstr("link bandwidth: together serves more up to about 0.0"));
 }
 
 TEST(PlanCrossoverTest, PromptsThatNoKvPoolHoldsAreLeftOut) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -25,19 +26,19 @@ inline InstanceProfile MadeUpProfile(int tp = 1, int threads = 0) {
           .weight_bytes = 100'000'000};
 }
 
-// `args` as of tandem plan, behind --profile and short runs against ttft:1000 tpot:12.
+// `args` as of tandem plan, behind --profile and short runs, against ttft:1000 tpot:12 if they have
+// no targets.
 inline absl::StatusOr<ClusterPlanner> MakePlanner(const std::vector<InstanceProfile>& profiles,
                                                   const std::vector<std::string>& args = {}) {
   const std::string path =
       testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name() + ".json";
   std::ofstream(path) << ProfileJson(profiles).dump();
-  std::vector<std::string> all = {"--profile",       path,
-                                  "--gpus-per-node", "2",
-                                  "--requests",      "100",
-                                  "--seeds",         "2",
-                                  "--prompt-tokens", "200",
-                                  "--output-tokens", "20",
-                                  "--goodput",       "ttft:1000,tpot:12"};
+  std::vector<std::string> all = {"--profile",       path,  "--gpus-per-node", "2",
+                                  "--requests",      "100", "--seeds",         "2",
+                                  "--prompt-tokens", "200", "--output-tokens", "20"};
+  if (std::find(args.begin(), args.end(), "--goodput") == args.end()) {
+    all.insert(all.end(), {"--goodput", "ttft:1000,tpot:12"});
+  }
   all.insert(all.end(), args.begin(), args.end());
   absl::StatusOr<Config> config =
       LoadConfig(PLAN, all, [](const std::string&) { return std::nullopt; });

@@ -248,6 +248,15 @@ TEST_F(PlanningTest, ReplaysAreNotCountedAgainAndRefusalsAre) {
   EXPECT_EQ(planning.Show(now_ + absl::Seconds(1)).traffic().requests(), 2);
 }
 
+TEST_F(PlanningTest, AfterItsStopNothingIsSimulatedSoNothingIsDecided) {
+  Planning planning(Options(ReplanMode::kOn), &cluster_, Obey());
+  planning.Stop();
+  Shift(planning);
+  EXPECT_THAT(asked_, IsEmpty());
+  EXPECT_EQ(planning.Show(now_).decisions_size(), 0);
+  EXPECT_THAT(planning.Show(now_).status(), HasSubstr("stopped"));
+}
+
 class WhatIfTest : public PlanningTest {
  protected:
   WhatIfTest() { now_ = absl::Now() - absl::Minutes(1); }
@@ -294,6 +303,18 @@ TEST_F(WhatIfTest, AnotherPlacementIsSimulatedBesideThePresentOneAndWhatWasMeasu
   EXPECT_EQ(answer->other_placement().prefill(), 3);
   EXPECT_GT(answer->simulated().ttft_ms().p50(), 302) << "a prefill alone takes that";
   EXPECT_LT(answer->other_simulated().ttft_ms().p99(), answer->simulated().ttft_ms().p99());
+}
+
+TEST_F(WhatIfTest, AStopEndsASimulationThatWouldTakeLong) {
+  Planning planning(Options(ReplanMode::kOff), &cluster_, Obey());
+  planning.Start();
+  for (int i = 0; i < 2000; ++i, now_ += absl::Milliseconds(10)) Serve(planning, 300, 3000);
+  absl::StatusOr<v1::WhatIfResponse> result;
+  planning.WhatIf(Question(),
+                  [&](absl::StatusOr<v1::WhatIfResponse> answer) { result = std::move(answer); });
+  planning.Stop();
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kUnavailable) << result.status();
+  EXPECT_THAT(std::string(result.status().message()), HasSubstr("the scheduler is ending"));
 }
 
 TEST_F(WhatIfTest, OtherTargetsAreAppliedToAll) {
