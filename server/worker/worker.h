@@ -35,6 +35,9 @@ struct WorkerOptions {
 // no faster.
 int SaturatingTokens(Isa isa);
 
+// From how many tokens on steps take the kernels for many of them, whose times are others.
+int ManyTokens(Isa isa);
+
 class Worker {
  public:
   // Loads the model (seconds), listens and begins to register. Errors as ModelRunner::Create
