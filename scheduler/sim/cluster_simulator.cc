@@ -33,6 +33,10 @@ absl::Status SimulationOptions::Validate() const {
   if (network_delay < absl::ZeroDuration() || heartbeat <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("network delay or heartbeat is negative");
   }
+  if (path && (path->ingress < absl::ZeroDuration() || path->route < absl::ZeroDuration() ||
+               path->network < absl::ZeroDuration() || path->detokenize < absl::ZeroDuration())) {
+    return absl::InvalidArgumentError("a stage of the requests' path is negative");
+  }
   for (double bandwidth : {link_bytes_per_second, node_bytes_per_second}) {
     if (!(bandwidth > 0)) {
       return absl::InvalidArgumentError(
@@ -130,7 +134,7 @@ void ClusterSimulator::Arrive(int index) {
   requests_[index] = std::make_unique<SimRequest>();
   requests_[index]->index = index;
   requests_[index]->arrival = queue_.now();
-  queue_.After(options_.network_delay, [this, index] { AskForRoute(index); });
+  queue_.After(options_.ClientToScheduler(), [this, index] { AskForRoute(index); });
   Random random(MixSeed(options_.seed, index), kCancelStream);
   if (options_.cancel_share > 0 && random.Uniform() < options_.cancel_share) {
     queue_.After(options_.cancel_after * random.Exponential(), [this, index] { Cancel(index); });
@@ -183,7 +187,7 @@ void ClusterSimulator::TakeRoute(int index, const RouteDecision& decision) {
   index_of_[request.id] = index;
   AddToDigest(request.id.value());
   AddToDigest(MixSeed(request.prefill + 1, request.decode));
-  queue_.After(2 * options_.network_delay,
+  queue_.After(options_.SchedulerToWorkers(),
                [this, index, attempt = request.attempt] { Deliver(index, attempt); });
 }
 
@@ -296,7 +300,7 @@ void ClusterSimulator::End(SimRequest& request, Outcome outcome, const std::stri
 void ClusterSimulator::TakeToken(SimRequest& request, int index) {
   if (index < request.num_received) return;  // drawn again
   last_progress_ = queue_.now();
-  const absl::Time at = queue_.now() + options_.network_delay;
+  const absl::Time at = queue_.now() + options_.WorkerToClient();
   if (request.num_received++ == 0) {
     request.first_token = at;
   } else if (options_.keep_token_gaps) {

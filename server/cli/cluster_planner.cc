@@ -32,8 +32,8 @@ absl::StatusOr<ClusterPlanner> ClusterPlanner::Create(const Config& given) {
   ClusterPlanner planner;
   Config& config = planner.config_ = given;
   if (config.requests() == 0) config.set_requests(kDefaultRequests);
-  ASSIGN_OR_RETURN(planner.profiles_, ReadProfiles(config));
-  if (planner.profiles_.empty()) {
+  ASSIGN_OR_RETURN(planner.profile_, ReadProfile(config));
+  if (planner.profiles().empty()) {
     return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has no instances"));
   }
   ASSIGN_OR_RETURN(planner.cluster_, ReadCluster(config));
@@ -64,7 +64,7 @@ absl::StatusOr<ClusterPlanner> ClusterPlanner::Create(const Config& given) {
 std::vector<ClusterPlacement> ClusterPlanner::Candidates() const {
   std::vector<InstanceRanks> shapes;
   std::vector<ClusterPlacement> too_large;
-  for (const InstanceProfile& profile : profiles_) {
+  for (const InstanceProfile& profile : profiles()) {
     const InstanceRanks shape = {.tp = profile.tp,
                                  .pp = profile.pp,
                                  .threads = profile.threads,
@@ -90,7 +90,7 @@ absl::StatusOr<DeviceMemory> ClusterPlanner::MemoryOf(const ClusterPlacement& pl
   const auto bytes = [&](int count, const InstanceRanks& shape) -> absl::StatusOr<int64_t> {
     if (count == 0) return 0;
     ASSIGN_OR_RETURN(const InstanceProfile profile,
-                     FindProfile(profiles_, shape.tp, shape.pp, shape.threads));
+                     FindProfile(profiles(), shape.tp, shape.pp, shape.threads));
     return (profile.weight_bytes + KvTokens(profile) * profile.kv_bytes_per_token) /
            shape.NumDevices();
   };
@@ -120,12 +120,12 @@ absl::StatusOr<SimulationOptions> ClusterPlanner::SimulationOf(const ClusterPlac
   ASSIGN_OR_RETURN(const std::vector<InstanceNodes> copies, Copies(placement, 1));
   Config config = config_;
   config.set_kv_tokens(std::llround(config.kv_tokens() * scenario.kv_tokens));
-  std::vector<InstanceProfile> profiles = profiles_;
-  for (InstanceProfile& profile : profiles) {
-    profile.num_kv_tokens = std::llround(profile.num_kv_tokens * scenario.kv_tokens);
-    if (scenario.change_latency) scenario.change_latency(&profile.latency);
+  Profile profile = profile_;
+  for (InstanceProfile& instance : profile.instances) {
+    instance.num_kv_tokens = std::llround(instance.num_kv_tokens * scenario.kv_tokens);
+    if (scenario.change_latency) scenario.change_latency(&instance.latency);
   }
-  ASSIGN_OR_RETURN(SimulationOptions options, MakeSimulationOptions(config, profiles, placement));
+  ASSIGN_OR_RETURN(SimulationOptions options, MakeSimulationOptions(config, profile, placement));
   options.nodes = copies.front();
   options.link_bytes_per_second = cluster_.within_bytes_per_second * scenario.link_bandwidth;
   options.node_bytes_per_second = cluster_.between_bytes_per_second * scenario.link_bandwidth;

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "engine/core/status_macros.h"
 #include "server/cli/busy_neighbours.h"
 #include "server/cli/commands.h"
@@ -48,21 +47,7 @@ absl::Status TimePoints(StepProbe& probe, int repetitions, std::vector<ProfilePo
   return absl::OkStatus();
 }
 
-// Of the files that a model's weights are in: what they take in memory, packed or not.
-int64_t WeightFileBytes(const std::filesystem::path& model) {
-  std::error_code error;
-  if (!std::filesystem::is_directory(model, error)) {
-    const auto bytes = std::filesystem::file_size(model, error);
-    return error ? 0 : static_cast<int64_t>(bytes);
-  }
-  int64_t sum = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(model, error)) {
-    if (entry.path().extension() == ".safetensors") sum += WeightFileBytes(entry.path());
-  }
-  return sum;
-}
-
-absl::StatusOr<ProfileReport> Profile(const Config& config) {
+absl::StatusOr<ProfileReport> MeasureProfile(const Config& config) {
   ASSIGN_OR_RETURN(const RunnerOptions options, MakeRunnerOptions(config));
   ASSIGN_OR_RETURN(const std::vector<StepPoint> grid, ParseGrid(config));
   ASSIGN_OR_RETURN(const std::unique_ptr<StepProbe> probe, StepProbe::Create(options));
@@ -84,8 +69,7 @@ absl::StatusOr<ProfileReport> Profile(const Config& config) {
   const KvLayout& layout = runner.kv_cache().layout();
   const int threads = options.ops.num_threads;
   report.instance = {.model = runner.config().name,
-                     .device = absl::StrFormat("%s, %d thread%s, %s", CpuName(), threads,
-                                               threads == 1 ? "" : "s", IsaName(runner.isa())),
+                     .device = DeviceName(CpuName(), threads, runner.isa()),
                      .tp = static_cast<int>(config.tp()),
                      .pp = static_cast<int>(config.pp()),
                      .threads = threads,
@@ -101,10 +85,11 @@ absl::StatusOr<ProfileReport> Profile(const Config& config) {
 
 // Adds the instance to those that the file has; one of as many ranks and threads is replaced.
 absl::Status WriteProfile(const std::string& path, const InstanceProfile& instance) {
-  std::vector<InstanceProfile> instances;
+  Profile profile;
+  std::vector<InstanceProfile>& instances = profile.instances;
   if (std::filesystem::exists(path)) {
     ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-    ASSIGN_OR_RETURN(instances, ParseProfile(text));
+    ASSIGN_OR_RETURN(profile, ParseProfile(text));
     if (!instances.empty() && instances[0].model != instance.model) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, " is of another model: ", instances[0].model));
@@ -115,7 +100,7 @@ absl::Status WriteProfile(const std::string& path, const InstanceProfile& instan
   });
   instances.push_back(instance);
   std::ofstream file(path);
-  file << ProfileJson(instances).dump(1) << "\n";
+  file << ProfileJson(profile).dump(1) << "\n";
   file.close();
   if (!file) return absl::InternalError(absl::StrCat("cannot write ", path));
   return absl::OkStatus();
@@ -124,7 +109,7 @@ absl::Status WriteProfile(const std::string& path, const InstanceProfile& instan
 }  // namespace
 
 absl::Status RunProfile(const Config& config) {
-  ASSIGN_OR_RETURN(const ProfileReport report, Profile(config));
+  ASSIGN_OR_RETURN(const ProfileReport report, MeasureProfile(config));
   if (!config.output().empty()) RETURN_IF_ERROR(WriteProfile(config.output(), report.instance));
   if (config.json()) {
     std::cout << ProfileReportJson(report).dump(1) << std::endl;

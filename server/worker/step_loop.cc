@@ -229,7 +229,9 @@ void StepLoop::PublishStats(absl::Duration step, bool idle, absl::Time now) {
   stats_ = stats;
   step_latency_ = {.knows_prefill = latency_.IsPrefillCalibrated(),
                    .knows_decode = latency_.IsDecodeCalibrated(),
-                   .coefficients = latency_.model().coefficients()};
+                   .coefficients = latency_.model().coefficients(),
+                   .steps = latency_.counts(),
+                   .mean_error = latency_.relative_error()};
   if (prefix_changes_.empty()) prefix_changes_ = scheduler_.TakePrefixChanges(kMaxPrefixChanges);
   step_seconds_ += absl::ToDoubleSeconds(step);
   idle_ = idle;

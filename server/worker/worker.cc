@@ -205,6 +205,12 @@ void GrpcWorker::Register(const WorkerOptions& options) {
   budgets.set_max_queued_requests(options.max_queued_requests);
   budgets.set_depth(runner_->depth());
   budgets.set_prefix_caching(options.prefix_caching);
+  v1::InstanceShape& shape = *self.mutable_shape();
+  shape.set_tp(options.runner.ranks.tp);
+  shape.set_pp(options.runner.ranks.pp);
+  shape.set_threads(options.runner.ops.num_threads);
+  shape.set_device(DeviceName(options.cpu, options.runner.ops.num_threads, runner_->isa()));
+  shape.set_weight_bytes(options.weight_bytes);
   registration_ = std::make_unique<Registration>(CreateControlChannel(options.scheduler_address),
                                                  std::move(self),
                                                  [this](bool is_first, v1::HeartbeatRequest& beat) {
@@ -259,6 +265,11 @@ int ManyTokens(Isa isa) {
     default:
       return 3;
   }
+}
+
+std::string DeviceName(absl::string_view cpu, int num_threads, Isa isa) {
+  return absl::StrCat(cpu, ", ", num_threads, num_threads == 1 ? " thread, " : " threads, ",
+                      IsaName(isa));
 }
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& options) {
