@@ -21,6 +21,8 @@ struct StepLatency {
   bool knows_prefill = false;
   bool knows_decode = false;
   LatencyCoefficients coefficients;
+  StepCounts steps;       // learnt from
+  double mean_error = 0;  // of the latest ones, as LatencyFit::relative_error
 };
 
 struct InstanceView {

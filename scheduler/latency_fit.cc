@@ -73,7 +73,7 @@ LatencyFit::Vector LatencyFit::Factors(const StepShape& shape) const {
   }
   if (shape.decode_rows > 0) {
     const bool is_large =
-        options_.large_decode_rows > 0 && shape.decode_rows >= options_.large_decode_rows;
+        options_.large_decode_rows > 0 && shape.NumTokens() >= options_.large_decode_rows;
     const int first = is_large ? kDecodeBase + kDecodeSize : kDecodeBase;
     factors[first + 1] = static_cast<double>(shape.decode_context);
     factors[first + 2] = static_cast<double>(shape.decode_rows);
@@ -87,17 +87,20 @@ void LatencyFit::Observe(const StepShape& shape, absl::Duration time) {
   const double time_ms = absl::ToDoubleMilliseconds(time);
   Vector factors = Factors(shape);
   if (time_ms <= 0 || !std::isfinite(time_ms) || factors == Vector{}) return;
-  double foreseen = 0;
+  double foreseen_ms = 0;
+  for (int i = 0; i < NormalEquations::kSize; ++i) foreseen_ms += factors[i] * values_[i];
+  const bool is_known = IsCalibrated(shape);
+  // An error of 1 is then one of 100%. Relative to the time taken, of steps that are alike the
+  // longer ones would count less, and the result be less than their mean.
+  const double scale_ms = is_known ? foreseen_ms : time_ms;
   for (int i = 0; i < NormalEquations::kSize; ++i) {
-    factors[i] /= time_ms;  // an error of 1 is then one of 100%
-    foreseen += factors[i] * values_[i];
+    factors[i] /= scale_ms;
     if (factors[i] == 0) continue;
     const double part =
         std::max(1 - options_.forgetting, 1.0 / static_cast<double>(++num_seen_[i]));
     mean_square_[i] += part * (factors[i] * factors[i] - mean_square_[i]);
   }
-  const bool is_known = IsCalibrated(shape);
-  const double error = foreseen - 1;
+  const double error = time_ms / scale_ms - 1;
   const double weight = is_known ? WeightOf(error) : 1;
   // What is forgotten is replaced by the present value with the weight of one step, so that a
   // coefficient that no step shows for long keeps its value (stabilised forgetting).
@@ -106,10 +109,10 @@ void LatencyFit::Observe(const StepShape& shape, absl::Duration time) {
   for (int i = 0; i < NormalEquations::kSize; ++i) {
     if (num_seen_[i] > 0) equations_.AddDiagonal(i, values_[i], forgotten * mean_square_[i]);
   }
-  equations_.Add(factors, 1, weight);
-  ++num_steps_;
-  if (shape.prefill_tokens > 0) ++num_prefill_steps_;
-  if (shape.decode_rows > 0) ++num_decode_steps_;
+  equations_.Add(factors, time_ms / scale_ms, weight);
+  ++(shape.decode_rows == 0      ? counts_.prefill
+     : shape.prefill_tokens == 0 ? counts_.decode
+                                 : counts_.mixed);
   if (is_known) AddToMeanError(error);
   Solve();
 }
@@ -127,8 +130,18 @@ void LatencyFit::AddToMeanError(double error) {
 
 void LatencyFit::Solve() {
   values_ = equations_.SolveNonNegative(values_);
-  absl::StatusOr<LatencyModel> model =
-      LatencyModel::Create(ToCoefficients(values_, options_.large_decode_rows));
+  LatencyCoefficients found = ToCoefficients(values_, options_.large_decode_rows);
+  // Until a regime was seen, the other one is the best guess.
+  const bool knows_small = num_seen_[kDecodeContext] >= kEnoughSteps;
+  const bool knows_large = num_seen_[kLargeDecode + 1] >= kEnoughSteps;
+  if (!knows_large) {
+    found.large_decode = found.decode;
+  } else if (!knows_small) {
+    found.decode = found.large_decode;
+  } else if (num_seen_[kLargeDecode] < kEnoughSteps) {
+    found.large_decode.base_ms = std::max(found.large_decode.base_ms, found.decode.base_ms);
+  }
+  absl::StatusOr<LatencyModel> model = LatencyModel::Create(found);
   if (model.ok()) model_ = *model;  // else the numbers have overflowed: stay with the last ones
 }
 

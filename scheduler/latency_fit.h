@@ -20,10 +20,11 @@ struct LatencyFitOptions {
   int64_t large_decode_rows = 0;  // see LatencyCoefficients
 };
 
-// Weighted least squares on the relative error, where what is older counts less, a step that took
-// far longer or shorter than foreseen (a page fault, a preempted thread) counts less, and no
-// coefficient is negative. What the latest steps tell nothing about stays as it was. Owner thread
-// only; observing allocates nothing; the same observations give the same model.
+// Weighted least squares on the error relative to what was foreseen, so that the model is that of
+// the mean: where what is older counts less, a step that took far longer or shorter than foreseen
+// (a page fault, a preempted thread) counts less, and no coefficient is negative. What the latest
+// steps tell nothing about stays as it was. Owner thread only; observing allocates nothing; the
+// same observations give the same model.
 class LatencyFit {
  public:
   explicit LatencyFit(const LatencyFitOptions& options = {});
@@ -42,14 +43,17 @@ class LatencyFit {
   bool IsCalibrated(const StepShape& shape) const;
 
   // Whether enough steps of the phase were seen to foretell its usual ones.
-  bool IsPrefillCalibrated() const { return num_prefill_steps_ >= kEnoughSteps; }
-  bool IsDecodeCalibrated() const { return num_decode_steps_ >= kEnoughSteps; }
+  bool IsPrefillCalibrated() const { return counts_.prefill + counts_.mixed >= kEnoughSteps; }
+  bool IsDecodeCalibrated() const { return counts_.decode + counts_.mixed >= kEnoughSteps; }
+  static constexpr int64_t kEnoughSteps = 16;
 
-  // Mean of |foreseen / taken - 1| over the latest steps.
+  // Steps so far.
+  const StepCounts& counts() const { return counts_; }
+
+  // Mean of |taken / foreseen - 1| over the latest steps.
   double relative_error() const { return mean_error_; }
 
  private:
-  static constexpr int64_t kEnoughSteps = 16;
   using Vector = NormalEquations::Vector;
 
   // The coefficients' factors in the time of a step.
@@ -64,9 +68,7 @@ class LatencyFit {
   std::array<int64_t, NormalEquations::kSize> num_seen_{};
   Vector values_{};  // in ms
   LatencyModel model_;
-  int64_t num_steps_ = 0;
-  int64_t num_prefill_steps_ = 0;
-  int64_t num_decode_steps_ = 0;
+  StepCounts counts_;
   double mean_error_ = 0;
 };
 

@@ -60,9 +60,7 @@ absl::Duration LatencyModel::StepTime(const StepShape& shape) const {
               prefill.square_ms * static_cast<double>(shape.prefill_squares);
   }
   if (shape.decode_rows > 0) {
-    const int64_t limit = coefficients_.large_decode_rows;
-    const LatencyCoefficients::Decode& decode =
-        limit > 0 && shape.decode_rows >= limit ? coefficients_.large_decode : coefficients_.decode;
+    const LatencyCoefficients::Decode& decode = coefficients_.DecodeOf(shape.NumTokens());
     base = std::max(base, decode.base_ms);
     slopes += decode.context_ms * static_cast<double>(shape.decode_context) +
               decode.row_ms * static_cast<double>(shape.decode_rows);

@@ -25,6 +25,7 @@ struct StepShape {
   void AddChunk(int64_t begin, int64_t num_tokens);
   // The next token of a sequence that then has `context` of them.
   void AddDecode(int64_t context);
+  int64_t NumTokens() const { return prefill_tokens + decode_rows; }
 
   bool operator==(const StepShape&) const = default;
 };
@@ -47,8 +48,25 @@ struct LatencyCoefficients {
 
   Prefill prefill;
   Decode decode;
-  Decode large_decode;            // from large_decode_rows on
+  // Of rows in steps of at least large_decode_rows tokens, those of prompts included: all of them
+  // go through the same products with the weights, and kernels for many rows are others than those
+  // for few.
+  Decode large_decode;
   int64_t large_decode_rows = 0;  // 0: `decode` holds for all
+
+  const Decode& DecodeOf(int64_t num_tokens) const {
+    return large_decode_rows > 0 && num_tokens >= large_decode_rows ? large_decode : decode;
+  }
+};
+
+// Steps that were observed: of one kind, or of both at once.
+struct StepCounts {
+  int64_t prefill = 0;
+  int64_t decode = 0;
+  int64_t mixed = 0;
+
+  int64_t Total() const { return prefill + decode + mixed; }
+  bool operator==(const StepCounts&) const = default;
 };
 
 // The time of a step from its shape. A step of both phases has the larger one of the two bases: the

@@ -10,7 +10,7 @@ namespace {
 constexpr double kLearningRate = 0.1;
 
 // Tokens of one step's chunk, by default (--max-num-batched-tokens).
-constexpr double kChunkTokens = 512;
+constexpr int kChunkTokens = 512;
 
 void MoveTo(double target, double rate, double* value) { *value += rate * (target - *value); }
 
@@ -19,6 +19,10 @@ void Average(const LatencyCoefficients::Decode& reported, double rate,
   MoveTo(reported.base_ms, rate, &average->base_ms);
   MoveTo(reported.context_ms, rate, &average->context_ms);
   MoveTo(reported.row_ms, rate, &average->row_ms);
+}
+
+double RowsMs(const LatencyCoefficients::Decode& decode, int num_rows, int64_t context) {
+  return num_rows * decode.row_ms + static_cast<double>(context) * decode.context_ms;
 }
 
 }  // namespace
@@ -45,21 +49,13 @@ double SpeedModel::PromptMs(double tokens, double squares) const {
   return tokens * coefficients_.prefill.token_ms + squares * coefficients_.prefill.square_ms;
 }
 
-double SpeedModel::DecodeMs(int num_rows, int64_t context) const {
-  const bool is_large =
-      coefficients_.large_decode_rows > 0 && num_rows >= coefficients_.large_decode_rows;
-  const LatencyCoefficients::Decode& decode =
-      is_large ? coefficients_.large_decode : coefficients_.decode;
-  return decode.base_ms + num_rows * decode.row_ms +
-         static_cast<double>(context) * decode.context_ms;
-}
-
 double SpeedModel::StepsMs(const InstanceLoad& load, double num_steps) const {
   const double prefill_base = coefficients_.prefill.base_ms;
   if (load.num_rows == 0) return num_steps * prefill_base;
   // The weights are read once: a step of both phases has the larger one of their bases.
-  const double decode = DecodeMs(load.num_rows, load.num_context_tokens);
-  return num_steps * (decode + std::max(0.0, prefill_base - coefficients_.decode.base_ms));
+  const LatencyCoefficients::Decode& decode = coefficients_.DecodeOf(kChunkTokens);
+  return num_steps * (RowsMs(decode, load.num_rows, load.num_context_tokens) +
+                      std::max(prefill_base, decode.base_ms));
 }
 
 double SpeedModel::WaitMs(const InstanceLoad& load) const {
@@ -78,7 +74,9 @@ double SpeedModel::PrefillMs(const InstanceLoad& load, const PromptWork& prompt)
 }
 
 double SpeedModel::StepMs(const InstanceLoad& load, int num_tokens) const {
-  return DecodeMs(load.num_rows + 1, load.num_context_tokens + num_tokens);
+  const int num_rows = load.num_rows + 1;
+  const LatencyCoefficients::Decode& decode = coefficients_.DecodeOf(num_rows);
+  return decode.base_ms + RowsMs(decode, num_rows, load.num_context_tokens + num_tokens);
 }
 
 double ExposedTransferMs(const KvLayout& layout, int num_tokens, double bytes_per_second,

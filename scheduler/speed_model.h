@@ -48,7 +48,6 @@ class SpeedModel {
   // Of `num_steps` steps with prompt chunks, beside these: what they cost for being steps, and the
   // rows that decode in them.
   double StepsMs(const InstanceLoad& load, double num_steps) const;
-  double DecodeMs(int num_rows, int64_t context) const;
 
   bool knows_prefill_ = false;
   bool knows_decode_ = false;

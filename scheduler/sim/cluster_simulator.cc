@@ -102,7 +102,7 @@ void ClusterSimulator::Arrive(int index) {
   requests_[index] = std::make_unique<SimRequest>();
   requests_[index]->index = index;
   requests_[index]->arrival = queue_.now();
-  queue_.After(options_.network_delay, [this, index] { AskForRoute(index); });
+  queue_.After(options_.ClientToScheduler(), [this, index] { AskForRoute(index); });
   Random random(MixSeed(options_.seed, index), kCancelStream);
   if (options_.cancel_share > 0 && random.Uniform() < options_.cancel_share) {
     queue_.After(options_.cancel_after * random.Exponential(), [this, index] { Cancel(index); });
@@ -155,7 +155,7 @@ void ClusterSimulator::TakeRoute(int index, const RouteDecision& decision) {
   index_of_[request.id] = index;
   AddToDigest(request.id.value());
   AddToDigest(MixSeed(request.prefill + 1, request.decode));
-  queue_.After(2 * options_.network_delay,
+  queue_.After(options_.SchedulerToWorkers(),
                [this, index, attempt = request.attempt] { Deliver(index, attempt); });
 }
 
@@ -252,7 +252,7 @@ void ClusterSimulator::End(SimRequest& request, Outcome outcome, const std::stri
 void ClusterSimulator::TakeToken(SimRequest& request, int index) {
   if (index < request.num_received) return;  // drawn again
   last_progress_ = queue_.now();
-  const absl::Time at = queue_.now() + options_.network_delay;
+  const absl::Time at = queue_.now() + options_.WorkerToClient();
   if (request.num_received++ == 0) {
     request.first_token = at;
   } else if (options_.keep_token_gaps) {

@@ -158,7 +158,7 @@ void HandoffSimulator::OfferIfComplete(int index, uint32_t attempt) {
 void HandoffSimulator::Offer(SimRequest& request) {
   ++num_handoffs_;
   fabric_.Close(*request.handoff.flow);
-  queue_.After(options_.network_delay, [this, index = request.index, attempt = request.attempt] {
+  queue_.After(options_.HandoffDelay(), [this, index = request.index, attempt = request.attempt] {
     SimRequest* found = find_(index, attempt);
     if (found == nullptr) return;
     found->kv_complete = queue_.now();

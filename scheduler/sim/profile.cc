@@ -30,6 +30,42 @@ ordered_json LatencyJson(const LatencyCoefficients& latency) {
   return object;
 }
 
+ordered_json InstanceJson(const InstanceProfile& instance) {
+  ordered_json object = {{"model", instance.model},
+                         {"device", instance.device},
+                         {"tp", instance.tp},
+                         {"pp", instance.pp},
+                         {"threads", instance.threads},
+                         {"block_size", instance.block_size},
+                         {"num_kv_tokens", instance.num_kv_tokens},
+                         {"kv_bytes_per_token", instance.kv_bytes_per_token},
+                         {"weight_bytes", instance.weight_bytes},
+                         {"max_num_batched_tokens", instance.max_num_batched_tokens},
+                         {"prefill_batch_tokens", instance.prefill_batch_tokens},
+                         {"latency", LatencyJson(instance.latency)},
+                         {"mean_error", instance.mean_error}};
+  if (instance.max_error > 0) object["max_error"] = instance.max_error;
+  if (instance.steps.Total() > 0) {
+    object["steps"] = {{"prefill", instance.steps.prefill},
+                       {"decode", instance.steps.decode},
+                       {"mixed", instance.steps.mixed}};
+  }
+  return object;
+}
+
+ordered_json PathJson(const RequestPath& path) {
+  ordered_json object = {{"ingress_ms", absl::ToDoubleMilliseconds(path.ingress)},
+                         {"route_ms", absl::ToDoubleMilliseconds(path.route)},
+                         {"network_ms", absl::ToDoubleMilliseconds(path.network)},
+                         {"detokenize_ms", absl::ToDoubleMilliseconds(path.detokenize)},
+                         {"requests", path.num_requests}};
+  if (path.kv_exposed) {
+    object["kv_exposed_ms"] = absl::ToDoubleMilliseconds(*path.kv_exposed);
+    object["handoffs"] = path.num_handoffs;
+  }
+  return object;
+}
+
 // Reads fields of one object; keeps the first error.
 class FieldReader {
  public:
@@ -58,6 +94,15 @@ class FieldReader {
     *value = field->get<Integer>();
   }
 
+  void Milliseconds(const char* name, absl::Duration* value) {
+    const json* field = Find(name);
+    if (field == nullptr) return;
+    if (!field->is_number() || !(field->get<double>() >= 0 && field->get<double>() < 1e9)) {
+      return Refuse(Path(name), "a time in milliseconds");
+    }
+    *value = absl::Milliseconds(field->get<double>());
+  }
+
   void Text(const char* name, std::string* value) {
     const json* field = Find(name, /*is_required=*/false);
     if (field == nullptr) return;
@@ -70,6 +115,8 @@ class FieldReader {
     const json* field = Find(name);
     return FieldReader(field == nullptr ? *empty : *field, Path(name));
   }
+
+  bool Has(const char* name) const { return object_.is_object() && object_.contains(name); }
 
   // Takes over the error of a part.
   void Join(const FieldReader& part) {
@@ -130,48 +177,62 @@ absl::StatusOr<InstanceProfile> ReadInstance(const json& object, const std::stri
     ReadDecode(latency.Object("large_decode"), &profile.latency.large_decode, &latency);
   }
   reader.Join(latency);
+  if (reader.Has("steps")) {
+    FieldReader steps = reader.Object("steps");
+    steps.Count("prefill", int64_t{0}, &profile.steps.prefill);
+    steps.Count("decode", int64_t{0}, &profile.steps.decode);
+    steps.Count("mixed", int64_t{0}, &profile.steps.mixed);
+    reader.Join(steps);
+  }
   RETURN_IF_ERROR(reader.status());
   RETURN_IF_ERROR(LatencyModel::Create(profile.latency).status());
   return profile;
 }
 
-}  // namespace
-
-ordered_json ProfileJson(const std::vector<InstanceProfile>& instances) {
-  ordered_json list = ordered_json::array();
-  for (const InstanceProfile& instance : instances) {
-    list.push_back({{"model", instance.model},
-                    {"device", instance.device},
-                    {"tp", instance.tp},
-                    {"pp", instance.pp},
-                    {"threads", instance.threads},
-                    {"block_size", instance.block_size},
-                    {"num_kv_tokens", instance.num_kv_tokens},
-                    {"kv_bytes_per_token", instance.kv_bytes_per_token},
-                    {"weight_bytes", instance.weight_bytes},
-                    {"max_num_batched_tokens", instance.max_num_batched_tokens},
-                    {"prefill_batch_tokens", instance.prefill_batch_tokens},
-                    {"latency", LatencyJson(instance.latency)},
-                    {"mean_error", instance.mean_error},
-                    {"max_error", instance.max_error}});
+absl::StatusOr<RequestPath> ReadPath(const json& object) {
+  RequestPath path;
+  FieldReader reader(object, "path");
+  reader.Milliseconds("ingress_ms", &path.ingress);
+  reader.Milliseconds("route_ms", &path.route);
+  reader.Milliseconds("network_ms", &path.network);
+  reader.Milliseconds("detokenize_ms", &path.detokenize);
+  reader.Count("requests", int64_t{0}, &path.num_requests);
+  if (reader.Has("kv_exposed_ms")) {
+    reader.Milliseconds("kv_exposed_ms", &path.kv_exposed.emplace());
+    reader.Count("handoffs", int64_t{0}, &path.num_handoffs);
   }
-  return {{"tandem_profile", 1}, {"instances", list}};
+  RETURN_IF_ERROR(reader.status());
+  return path;
 }
 
-absl::StatusOr<std::vector<InstanceProfile>> ParseProfile(absl::string_view text) {
+}  // namespace
+
+ordered_json ProfileJson(const Profile& profile) {
+  ordered_json list = ordered_json::array();
+  for (const InstanceProfile& instance : profile.instances) list.push_back(InstanceJson(instance));
+  ordered_json root = {{"tandem_profile", 1}, {"instances", list}};
+  if (profile.path) root["path"] = PathJson(*profile.path);
+  return root;
+}
+
+absl::StatusOr<Profile> ParseProfile(absl::string_view text) {
   const json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!root.is_object() || !root.contains("tandem_profile") || !root.contains("instances") ||
       !root["instances"].is_array()) {
     return absl::InvalidArgumentError(
         "not a profile: expected {\"tandem_profile\":1,\"instances\":[..]}");
   }
-  std::vector<InstanceProfile> instances;
+  Profile profile;
   for (const json& object : root["instances"]) {
-    ASSIGN_OR_RETURN(InstanceProfile instance,
-                     ReadInstance(object, absl::StrCat("instances[", instances.size(), "]")));
-    instances.push_back(std::move(instance));
+    ASSIGN_OR_RETURN(
+        InstanceProfile instance,
+        ReadInstance(object, absl::StrCat("instances[", profile.instances.size(), "]")));
+    profile.instances.push_back(std::move(instance));
   }
-  return instances;
+  if (root.contains("path")) {
+    ASSIGN_OR_RETURN(profile.path, ReadPath(root["path"]));
+  }
+  return profile;
 }
 
 absl::StatusOr<InstanceProfile> FindProfile(const std::vector<InstanceProfile>& instances, int tp,

@@ -11,6 +11,10 @@ absl::Status SimulationOptions::Validate() const {
   if (network_delay < absl::ZeroDuration() || heartbeat <= absl::ZeroDuration()) {
     return absl::InvalidArgumentError("network delay or heartbeat is negative");
   }
+  if (path && (path->ingress < absl::ZeroDuration() || path->route < absl::ZeroDuration() ||
+               path->network < absl::ZeroDuration() || path->detokenize < absl::ZeroDuration())) {
+    return absl::InvalidArgumentError("a stage of the requests' path is negative");
+  }
   for (double bandwidth : {link_bytes_per_second, node_bytes_per_second}) {
     if (!(bandwidth > 0)) {
       return absl::InvalidArgumentError(

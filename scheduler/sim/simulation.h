@@ -1,13 +1,16 @@
 // What a simulation is made from and what comes out of it: plain data.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "scheduler/sim/request_path.h"
 #include "scheduler/sim/sim_instance.h"
 #include "scheduler/sim/slo_report.h"
 
@@ -25,6 +28,8 @@ struct SimulationOptions {
   uint64_t seed = 0;
   // Of a message between gateway, scheduler and workers, one way.
   absl::Duration network_delay = absl::ZeroDuration();
+  // What was measured of a request's own messages; they then take so long instead.
+  std::optional<RequestPath> path;
   absl::Duration heartbeat = absl::Milliseconds(100);
   // Of each instance's link, in each direction, for KV.
   double link_bytes_per_second = std::numeric_limits<double>::infinity();
@@ -45,6 +50,18 @@ struct SimulationOptions {
   bool keep_token_gaps = true;  // in the records
   std::vector<SimFailure> failures;
   std::stop_token stop;  // ends a run at its next event
+
+  absl::Duration ClientToScheduler() const { return path ? path->ingress : network_delay; }
+  absl::Duration SchedulerToWorkers() const {
+    return path ? path->route + path->network / 2 : 2 * network_delay;
+  }
+  absl::Duration WorkerToClient() const {
+    return path ? path->network / 2 + path->detokenize : network_delay;
+  }
+  // From a prompt's last KV having been sent until the decode instance can go on with it.
+  absl::Duration HandoffDelay() const {
+    return path && path->kv_exposed ? std::max(*path->kv_exposed, network_delay) : network_delay;
+  }
 
   // INVALID_ARGUMENT names what makes no sense.
   absl::Status Validate() const;

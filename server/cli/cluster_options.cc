@@ -63,22 +63,22 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
 
 }  // namespace
 
-absl::StatusOr<std::vector<InstanceProfile>> ReadProfiles(const Config& config) {
+absl::StatusOr<Profile> ReadProfile(const Config& config) {
   if (config.profile().empty()) return absl::InvalidArgumentError("--profile is required");
   ASSIGN_OR_RETURN(const std::string text, ReadFile(config.profile()));
-  absl::StatusOr<std::vector<InstanceProfile>> profiles = ParseProfile(text);
-  if (!profiles.ok()) return Annotate(profiles.status(), config.profile());
-  if (profiles->empty()) {
+  absl::StatusOr<Profile> profile = ParseProfile(text);
+  if (!profile.ok()) return Annotate(profile.status(), config.profile());
+  if (profile->instances.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has no instances"));
   }
-  const std::string& model = profiles->front().model;
-  for (const InstanceProfile& profile : *profiles) {
-    if (profile.model == model) continue;
+  const std::string& model = profile->instances.front().model;
+  for (const InstanceProfile& instance : profile->instances) {
+    if (instance.model == model) continue;
     return absl::InvalidArgumentError(absl::StrCat(config.profile(), " has instances of ", model,
-                                                   " and of ", profile.model,
+                                                   " and of ", instance.model,
                                                    ": they cannot serve together"));
   }
-  return profiles;
+  return profile;
 }
 
 absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {
@@ -107,15 +107,15 @@ absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {
   return cluster;
 }
 
-absl::StatusOr<SimulationOptions> MakeSimulationOptions(
-    const Config& config, const std::vector<InstanceProfile>& profiles,
-    const ClusterPlacement& cluster) {
+absl::StatusOr<SimulationOptions> MakeSimulationOptions(const Config& config,
+                                                        const Profile& profile,
+                                                        const ClusterPlacement& cluster) {
   SimulationOptions options;
   const auto add = [&](int count, InstanceRole role, const InstanceRanks& shape) -> absl::Status {
     if (count == 0) return absl::OkStatus();
-    ASSIGN_OR_RETURN(const InstanceProfile profile,
-                     FindProfile(profiles, shape.tp, shape.pp, shape.threads));
-    ASSIGN_OR_RETURN(const SimInstanceOptions instance, MakeInstance(config, role, profile));
+    ASSIGN_OR_RETURN(const InstanceProfile found,
+                     FindProfile(profile.instances, shape.tp, shape.pp, shape.threads));
+    ASSIGN_OR_RETURN(const SimInstanceOptions instance, MakeInstance(config, role, found));
     options.instances.insert(options.instances.end(), count, instance);
     return absl::OkStatus();
   };
@@ -124,6 +124,7 @@ absl::StatusOr<SimulationOptions> MakeSimulationOptions(
   RETURN_IF_ERROR(add(cluster.num_mixed, InstanceRole::kMixed, cluster.mixed));
   options.seed = static_cast<uint64_t>(config.seed());
   options.network_delay = absl::Seconds(config.network_delay());
+  options.path = profile.path;
   if (config.link_bandwidth() > 0) {
     options.link_bytes_per_second = static_cast<double>(config.link_bandwidth());
   }

@@ -14,22 +14,22 @@
 
 namespace tandem {
 
-// Those of --profile. INVALID_ARGUMENT or NOT_FOUND names the option or file.
-absl::StatusOr<std::vector<InstanceProfile>> ReadProfiles(const Config& config);
+// That of --profile. INVALID_ARGUMENT or NOT_FOUND names the option or file.
+absl::StatusOr<Profile> ReadProfile(const Config& config);
 
 // --prefill, --decode, --mixed and --placement.
 absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config);
 
 // `cluster` without failures. NOT_FOUND: the profile lacks one of its shapes; FAILED_PRECONDITION:
 // what was measured of it lacks a phase.
-absl::StatusOr<SimulationOptions> MakeSimulationOptions(
-    const Config& config, const std::vector<InstanceProfile>& profiles,
-    const ClusterPlacement& cluster);
+absl::StatusOr<SimulationOptions> MakeSimulationOptions(const Config& config,
+                                                        const Profile& profile,
+                                                        const ClusterPlacement& cluster);
 
 // Each instance dies at exponential intervals until `length`, if the options say so.
 void DrawFailures(const Config& config, absl::Duration length, SimulationOptions* options);
 
-// --requests of them, without arrivals unless a trace has them. Errors as ReadProfiles.
+// --requests of them, without arrivals unless a trace has them. Errors as ReadProfile.
 absl::StatusOr<Workload> ReadSimulatedWorkload(const Config& config);
 
 // --rates, or the trace's own, or one request per second.

@@ -33,7 +33,7 @@ absl::StatusOr<ClusterPlanner> ClusterPlanner::Create(const Config& given) {
   ClusterPlanner planner;
   Config& config = planner.config_ = given;
   if (config.requests() == 0) config.set_requests(kDefaultRequests);
-  ASSIGN_OR_RETURN(planner.profiles_, ReadProfiles(config));
+  ASSIGN_OR_RETURN(planner.profile_, ReadProfile(config));
   ASSIGN_OR_RETURN(planner.cluster_, ReadCluster(config));
   planner.affinity_ = config.affinity() == "high" ? NodeAffinity::kHigh : NodeAffinity::kLow;
   planner.num_threads_ = config.threads() > 0
@@ -62,7 +62,7 @@ absl::StatusOr<ClusterPlanner> ClusterPlanner::Create(const Config& given) {
 
 absl::Status ClusterPlanner::CheckLengths() const {
   int64_t most = 0, num_requests = 0, num_too_long = 0;
-  for (const InstanceProfile& profile : profiles_) most = std::max(most, KvTokens(profile));
+  for (const InstanceProfile& profile : profiles()) most = std::max(most, KvTokens(profile));
   for (const auto& [config, workload] : seeds_) {
     for (const TimedRequest& request : workload.requests) {
       num_too_long += request.prompt_tokens + request.output_tokens > most;
@@ -86,7 +86,7 @@ InstanceRanks ClusterPlanner::ShapeOf(const InstanceProfile& profile) const {
 
 std::vector<InstanceRanks> ClusterPlanner::Shapes() const {
   std::vector<InstanceRanks> shapes;
-  for (const InstanceProfile& profile : profiles_) {
+  for (const InstanceProfile& profile : profiles()) {
     const InstanceRanks shape = ShapeOf(profile);
     const bool is_known = std::find(shapes.begin(), shapes.end(), shape) != shapes.end();
     if (!is_known && shape.NumDevices() <= cluster_.MaxDevicesPerNode()) shapes.push_back(shape);
@@ -98,7 +98,7 @@ std::vector<ClusterPlacement> ClusterPlanner::Candidates() const {
   std::vector<ClusterPlacement> candidates =
       EnumerateClusters(Shapes(), affinity_ == NodeAffinity::kLow ? cluster_.MaxDevicesPerNode()
                                                                   : cluster_.NumDevices());
-  for (const InstanceProfile& profile : profiles_) {
+  for (const InstanceProfile& profile : profiles()) {
     const InstanceRanks shape = ShapeOf(profile);
     if (shape.NumDevices() <= cluster_.MaxDevicesPerNode()) continue;
     candidates.push_back({.num_mixed = 1, .mixed = shape});
@@ -114,7 +114,7 @@ absl::StatusOr<DeviceMemory> ClusterPlanner::MemoryOf(const ClusterPlacement& pl
   const auto bytes = [&](int count, const InstanceRanks& shape) -> absl::StatusOr<int64_t> {
     if (count == 0) return 0;
     ASSIGN_OR_RETURN(const InstanceProfile profile,
-                     FindProfile(profiles_, shape.tp, shape.pp, shape.threads));
+                     FindProfile(profiles(), shape.tp, shape.pp, shape.threads));
     return (profile.weight_bytes + KvTokens(profile) * profile.kv_bytes_per_token) /
            shape.NumDevices();
   };
@@ -144,12 +144,12 @@ absl::StatusOr<SimulationOptions> ClusterPlanner::SimulationOf(const ClusterPlac
   ASSIGN_OR_RETURN(const std::vector<InstanceNodes> copies, Copies(placement, 1));
   Config config = config_;
   config.set_kv_tokens(std::llround(config.kv_tokens() * scenario.kv_tokens));
-  std::vector<InstanceProfile> profiles = profiles_;
-  for (InstanceProfile& profile : profiles) {
-    profile.num_kv_tokens = std::llround(profile.num_kv_tokens * scenario.kv_tokens);
-    if (scenario.change_latency) scenario.change_latency(&profile.latency);
+  Profile profile = profile_;
+  for (InstanceProfile& instance : profile.instances) {
+    instance.num_kv_tokens = std::llround(instance.num_kv_tokens * scenario.kv_tokens);
+    if (scenario.change_latency) scenario.change_latency(&instance.latency);
   }
-  ASSIGN_OR_RETURN(SimulationOptions options, MakeSimulationOptions(config, profiles, placement));
+  ASSIGN_OR_RETURN(SimulationOptions options, MakeSimulationOptions(config, profile, placement));
   options.nodes = copies.front();
   options.link_bytes_per_second = cluster_.within_bytes_per_second * scenario.link_bandwidth;
   options.node_bytes_per_second = cluster_.between_bytes_per_second * scenario.link_bandwidth;

@@ -58,7 +58,7 @@ class ClusterPlanner {
 
   const Config& config() const { return config_; }
   const ClusterNodes& cluster() const { return cluster_; }
-  const std::vector<InstanceProfile>& profiles() const { return profiles_; }
+  const std::vector<InstanceProfile>& profiles() const { return profile_.instances; }
   const SloTargets& targets() const { return scorer_.targets; }
   NodeAffinity affinity() const { return affinity_; }
   int num_seeds() const { return static_cast<int>(seeds_.size()); }
@@ -84,7 +84,7 @@ class ClusterPlanner {
   Config config_;
   ClusterNodes cluster_;
   NodeAffinity affinity_ = NodeAffinity::kLow;
-  std::vector<InstanceProfile> profiles_;
+  Profile profile_;
   ClusterScorerOptions scorer_;                     // without workloads
   std::vector<std::pair<Config, Workload>> seeds_;  // without arrivals; each with its own --seed
   int num_threads_ = 1;

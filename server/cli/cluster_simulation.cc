@@ -41,9 +41,9 @@ class ClusterSimulation {
  public:
   static absl::StatusOr<ClusterSimulation> Create(const Config& config) {
     ClusterSimulation simulation(config);
-    ASSIGN_OR_RETURN(const std::vector<InstanceProfile> profiles, ReadProfiles(config));
+    ASSIGN_OR_RETURN(const Profile profile, ReadProfile(config));
     ASSIGN_OR_RETURN(const ClusterPlacement cluster, ParseCluster(config));
-    ASSIGN_OR_RETURN(simulation.options_, MakeSimulationOptions(config, profiles, cluster));
+    ASSIGN_OR_RETURN(simulation.options_, MakeSimulationOptions(config, profile, cluster));
     ASSIGN_OR_RETURN(simulation.workload_, ReadSimulatedWorkload(config));
     RunSeries& series = simulation.series_;
     ASSIGN_OR_RETURN(series.targets,

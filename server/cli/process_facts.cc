@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -72,6 +74,19 @@ int64_t DiskPageFaults() {
 std::string CpuName() {
   const std::string name = ValueOf("/proc/cpuinfo", "model name");
   return name.empty() ? "unknown CPU" : name;
+}
+
+int64_t WeightFileBytes(const std::string& model) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(model, error)) {
+    const auto bytes = std::filesystem::file_size(model, error);
+    return error ? 0 : static_cast<int64_t>(bytes);
+  }
+  int64_t sum = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(model, error)) {
+    if (entry.path().extension() == ".safetensors") sum += WeightFileBytes(entry.path());
+  }
+  return sum;
 }
 
 int64_t LargestCacheBytes() {

@@ -25,6 +25,10 @@ int64_t DiskPageFaults();
 // "AMD EPYC 9B14"; "unknown CPU" where the system does not say.
 std::string CpuName();
 
+// Of the files that a model's weights are in: what they take in memory, packed or not. 0 where
+// there are none.
+int64_t WeightFileBytes(const std::string& model);
+
 // Of the largest cache; 0 where the system does not say.
 int64_t LargestCacheBytes();
 

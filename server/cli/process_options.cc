@@ -15,6 +15,7 @@
 #include "server/bench/run_series.h"
 #include "server/cli/commands.h"
 #include "server/cli/instance_plan.h"
+#include "server/cli/process_facts.h"
 #include "server/cli/rank_command.h"
 #include "server/cli/text_file.h"
 
@@ -141,6 +142,8 @@ absl::StatusOr<WorkerOptions> MakeWorkerOptions(const Config& config) {
   options.kv_lease = absl::Seconds(config.kv_lease());
   options.health_timeout = absl::Seconds(config.health_timeout());
   options.event_log = config.event_log();
+  options.cpu = CpuName();
+  options.weight_bytes = WeightFileBytes(config.model());
 
   ASSIGN_OR_RETURN(options.runner, MakeRunnerOptions(config));
   return options;

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "engine/core/status_macros.h"
 #include "server/cli/busy_neighbours.h"
 #include "server/cli/commands.h"
@@ -64,14 +63,13 @@ int64_t WeightFileBytes(const std::filesystem::path& model) {
 }
 
 // INVALID_ARGUMENT also where the file of --output, which has `known`, is of another model.
-absl::StatusOr<ProfileReport> Profile(const Config& config,
-                                      const std::vector<InstanceProfile>& known) {
+absl::StatusOr<ProfileReport> MeasureProfile(const Config& config, const Profile& known) {
   ASSIGN_OR_RETURN(const RunnerOptions options, MakeRunnerOptions(config));
   ASSIGN_OR_RETURN(const std::vector<StepPoint> grid, ParseGrid(config));
   ASSIGN_OR_RETURN(const std::unique_ptr<StepProbe> probe, StepProbe::Create(options));
-  if (!known.empty() && known[0].model != probe->runner().config().name) {
+  if (!known.instances.empty() && known.instances[0].model != probe->runner().config().name) {
     return absl::InvalidArgumentError(
-        absl::StrCat(config.output(), " is of another model: ", known[0].model));
+        absl::StrCat(config.output(), " is of another model: ", known.instances[0].model));
   }
   ProfileReport report;
   for (const StepPoint& point : grid) {
@@ -91,8 +89,7 @@ absl::StatusOr<ProfileReport> Profile(const Config& config,
   const KvLayout& layout = runner.kv_cache().layout();
   const int threads = options.ops.num_threads;
   report.instance = {.model = runner.config().name,
-                     .device = absl::StrFormat("%s, %d thread%s, %s", CpuName(), threads,
-                                               threads == 1 ? "" : "s", IsaName(runner.isa())),
+                     .device = DeviceName(CpuName(), threads, runner.isa()),
                      .tp = static_cast<int>(config.tp()),
                      .pp = static_cast<int>(config.pp()),
                      .threads = threads,
@@ -107,34 +104,34 @@ absl::StatusOr<ProfileReport> Profile(const Config& config,
 }
 
 // What the file has, none if it is new. Asked before the measurement, which takes minutes.
-absl::StatusOr<std::vector<InstanceProfile>> KnownInstances(const std::string& path) {
+absl::StatusOr<Profile> KnownProfile(const std::string& path) {
   RETURN_IF_ERROR(CheckWritable(path));
   ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
-  if (text.empty()) return std::vector<InstanceProfile>();
-  absl::StatusOr<std::vector<InstanceProfile>> profiles = ParseProfile(text);
-  if (!profiles.ok()) return Annotate(profiles.status(), path);
-  return profiles;
+  if (text.empty()) return Profile();
+  absl::StatusOr<Profile> profile = ParseProfile(text);
+  if (!profile.ok()) return Annotate(profile.status(), path);
+  return profile;
 }
 
 // Adds the instance to those that the file has; one of as many ranks and threads is replaced.
 absl::Status WriteProfile(const std::string& path, const InstanceProfile& instance,
-                          std::vector<InstanceProfile> instances) {
+                          Profile profile) {
+  std::vector<InstanceProfile>& instances = profile.instances;
   std::erase_if(instances, [&](const InstanceProfile& other) {
     return other.tp == instance.tp && other.pp == instance.pp && other.threads == instance.threads;
   });
   instances.push_back(instance);
-  return WriteFile(path,
-                   [&](std::ostream& out) { out << JsonText(ProfileJson(instances)) << "\n"; });
+  return WriteFile(path, [&](std::ostream& out) { out << JsonText(ProfileJson(profile)) << "\n"; });
 }
 
 }  // namespace
 
 absl::Status RunProfile(const Config& config) {
-  std::vector<InstanceProfile> known;
+  Profile known;
   if (!config.output().empty()) {
-    ASSIGN_OR_RETURN(known, KnownInstances(config.output()));
+    ASSIGN_OR_RETURN(known, KnownProfile(config.output()));
   }
-  ASSIGN_OR_RETURN(const ProfileReport report, Profile(config, known));
+  ASSIGN_OR_RETURN(const ProfileReport report, MeasureProfile(config, known));
   if (!config.output().empty()) {
     RETURN_IF_ERROR(WriteProfile(config.output(), report.instance, std::move(known)));
   }

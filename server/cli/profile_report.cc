@@ -156,7 +156,7 @@ std::string ProfileTable(const ProfileReport& report) {
 
 ordered_json ProfileReportJson(const ProfileReport& report) {
   const LatencyModel model = ModelOf(report);
-  ordered_json root = ProfileJson({report.instance})["instances"][0];
+  ordered_json root = ProfileJson({.instances = {report.instance}})["instances"][0];
   root["errors"] = {{"all", ErrorJson(report.Error())},
                     {"prefill", ErrorJson(report.PrefillError())},
                     {"decode", ErrorJson(report.DecodeError())},

@@ -22,6 +22,9 @@ StepLatency ToLatency(const v1::StepLatency& from) {
   to.large_decode = decode(from.large_decode());
   to.large_decode_rows = from.large_decode_rows();
   if (!LatencyModel::Create(to).ok()) return {};
+  latency.steps = {
+      .prefill = from.prefill_steps(), .decode = from.decode_steps(), .mixed = from.mixed_steps()};
+  latency.mean_error = from.mean_error();
   latency.knows_prefill = from.prefill_size() == 3;
   latency.knows_decode = from.decode_size() == 3;
   return latency;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
+#include "server/controller/live_profile.h"
 #include "server/grpc_status.h"
 
 namespace tandem {
@@ -161,6 +162,15 @@ grpc::ServerUnaryReactor* SchedulerService::WhatIf(grpc::CallbackServerContext* 
     reactor->Finish(status);
   });
   return reactor;
+}
+
+grpc::ServerUnaryReactor* SchedulerService::GetProfile(grpc::CallbackServerContext* context,
+                                                       const v1::GetProfileRequest* request,
+                                                       v1::GetProfileResponse* response) {
+  const absl::StatusOr<Profile> profile =
+      LiveProfile(cluster_->State(), request->has_path() ? &request->path() : nullptr);
+  if (profile.ok()) response->set_json(ProfileJson(*profile).dump(1));
+  return Answer(context, ToGrpc(profile.status()));
 }
 
 grpc::ServerWriteReactor<v1::ClusterState>* SchedulerService::Watch(

@@ -36,6 +36,9 @@ class SchedulerService : public v1::Scheduler::CallbackService {
   grpc::ServerUnaryReactor* WhatIf(grpc::CallbackServerContext* context,
                                    const v1::WhatIfRequest* request,
                                    v1::WhatIfResponse* response) override;
+  grpc::ServerUnaryReactor* GetProfile(grpc::CallbackServerContext* context,
+                                       const v1::GetProfileRequest* request,
+                                       v1::GetProfileResponse* response) override;
   grpc::ServerWriteReactor<v1::ClusterState>* Watch(grpc::CallbackServerContext* context,
                                                     const v1::WatchRequest* request) override;
 

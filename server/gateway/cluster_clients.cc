@@ -95,6 +95,16 @@ void SchedulerClient::WhatIf(v1::WhatIfRequest request, const std::shared_ptr<St
                          AnswerOn(strand, call, std::move(on_answer)));
 }
 
+void SchedulerClient::GetProfile(v1::GetProfileRequest request,
+                                 const std::shared_ptr<Strand>& strand, OnProfile on_profile) {
+  auto call =
+      std::make_shared<UnaryCall<v1::GetProfileRequest, v1::GetProfileResponse>>(open_calls_);
+  call->request = std::move(request);
+  call->context.set_deadline(std::chrono::system_clock::now() + kPlanTimeout);
+  stub_->async()->GetProfile(&call->context, &call->request, &call->response,
+                             AnswerOn(strand, call, std::move(on_profile)));
+}
+
 void SchedulerClient::Complete(v1::CompleteRequest request) {
   auto call = std::make_shared<UnaryCall<v1::CompleteRequest, v1::CompleteResponse>>(open_calls_);
   call->request = std::move(request);

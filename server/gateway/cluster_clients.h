@@ -51,6 +51,7 @@ class SchedulerClient {
  public:
   using OnRoute = absl::AnyInvocable<void(absl::StatusOr<v1::RouteResponse>)>;
   using OnPlan = absl::AnyInvocable<void(absl::StatusOr<v1::Plan>)>;
+  using OnProfile = absl::AnyInvocable<void(absl::StatusOr<v1::GetProfileResponse>)>;
   using OnWhatIf = absl::AnyInvocable<void(absl::StatusOr<v1::WhatIfResponse>)>;
 
   SchedulerClient(std::shared_ptr<grpc::Channel> channel, OpenCalls& open_calls);
@@ -62,9 +63,11 @@ class SchedulerClient {
   // until the worker's next statistics.
   void Complete(v1::CompleteRequest request);
 
-  // `on_plan` and `on_answer` run once, on `strand`.
+  // `on_plan`, `on_answer` and `on_profile` run once, on `strand`.
   void GetPlan(const std::shared_ptr<Strand>& strand, OnPlan on_plan);
   void WhatIf(v1::WhatIfRequest request, const std::shared_ptr<Strand>& strand, OnWhatIf on_answer);
+  void GetProfile(v1::GetProfileRequest request, const std::shared_ptr<Strand>& strand,
+                  OnProfile on_profile);
 
   v1::Scheduler::Stub& stub() { return *stub_; }
 

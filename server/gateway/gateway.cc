@@ -71,7 +71,7 @@ struct Gateway::Parts {
                    .services = services,
                    .version = options.version}),
         cluster_endpoints(cluster, workers),
-        plan_endpoints(scheduler),
+        plan_endpoints(scheduler, metrics),
         router(options.api_keys),
         inference({.model = model,
                    .cluster = cluster,

@@ -301,7 +301,8 @@ void Generation::CountLatency(const v1::TokenEvent& event, int num_tokens, absl:
     if (summary_.num_completion_tokens == num_tokens + 1) {
       stage_timer_.TakeSecondToken(event.times(), now);
       summary_.second_token_stages = stage_timer_.second_token();
-      services_.metrics.ObserveSecondToken(summary_.second_token_stages);
+      services_.metrics.ObserveSecondToken(summary_.second_token_stages,
+                                           summary_.path == "disaggregated");
     }
     services_.metrics.ObserveInterTokenGap(now - last_token_time_);
     summary_.tpot = (now - first_token_time_) / (summary_.num_completion_tokens - 1);

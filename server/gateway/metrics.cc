@@ -1,5 +1,6 @@
 #include "server/gateway/metrics.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -51,6 +52,18 @@ void ObserveStages(prometheus::Family<Histogram>& family, const Stages& stages) 
   }
 }
 
+// In milliseconds, and of how many samples.
+struct Mean {
+  double mean_ms = 0;
+  int64_t count = 0;
+};
+Mean MeanOf(const Histogram& histogram) {
+  const prometheus::ClientMetric::Histogram all = histogram.Collect().histogram;
+  if (all.sample_count == 0) return {};
+  return {.mean_ms = 1000 * all.sample_sum / static_cast<double>(all.sample_count),
+          .count = static_cast<int64_t>(all.sample_count)};
+}
+
 prometheus::Family<prometheus::Counter>& MakeCounters(prometheus::Registry& registry,
                                                       const char* name, const char* help) {
   return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
@@ -71,6 +84,10 @@ Metrics::Metrics()
               .Name("tandem_second_token_stage_seconds")
               .Help("What the time from first to second token is made of, stage by stage.")
               .Register(registry_)),
+      handoff_exposed_(MakeHistogram(
+          registry_, "tandem_handoff_exposed_seconds",
+          "First token to all KV on the decode worker, of samples that went over two workers.",
+          StageBuckets())),
       inter_token_latency_(MakeHistogram(registry_, "tandem_inter_token_latency_seconds",
                                          "Gaps between successive tokens of a sample.",
                                          TokenBuckets())),
@@ -138,8 +155,12 @@ void Metrics::ObserveFirstToken(absl::Duration ttft, const Stages& stages) {
   ObserveStages(first_token_stages_, stages);
 }
 
-void Metrics::ObserveSecondToken(const Stages& stages) {
+void Metrics::ObserveSecondToken(const Stages& stages, bool is_handed_off) {
   ObserveStages(second_token_stages_, stages);
+  for (const Stage& stage : stages) {
+    if (!is_handed_off || stage.name != "kv_exposed") continue;
+    handoff_exposed_.Observe(absl::ToDoubleSeconds(std::max(stage.time, absl::ZeroDuration())));
+  }
 }
 
 void Metrics::ObserveInterTokenGap(absl::Duration gap) {
@@ -157,6 +178,24 @@ void Metrics::ObserveRequest(const RequestOutcome& outcome) {
   if (outcome.tpot > absl::ZeroDuration()) {
     time_per_output_token_.Observe(absl::ToDoubleSeconds(outcome.tpot));
   }
+}
+
+std::optional<v1::RequestPath> Metrics::MeanPath() const {
+  const auto mean_of = [this](const char* stage) {
+    return MeanOf(first_token_stages_.Add({{"stage", stage}}, StageBuckets()));
+  };
+  const Mean ingress = mean_of("ingress");
+  if (ingress.count == 0) return std::nullopt;
+  v1::RequestPath path;
+  path.set_requests(ingress.count);
+  path.set_ingress_ms(ingress.mean_ms);
+  path.set_route_ms(mean_of("route").mean_ms);
+  path.set_network_ms(mean_of("network").mean_ms);
+  path.set_detokenize_ms(mean_of("detokenize").mean_ms);
+  const Mean exposed = MeanOf(handoff_exposed_);
+  path.set_kv_exposed_ms(exposed.mean_ms);
+  path.set_handoffs(exposed.count);
+  return path;
 }
 
 void Metrics::CountFallback(absl::string_view reason) {

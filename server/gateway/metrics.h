@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -26,7 +27,7 @@ class Metrics {
 
   // Of a sample, with their stages where these are known.
   void ObserveFirstToken(absl::Duration ttft, const Stages& stages);
-  void ObserveSecondToken(const Stages& stages);
+  void ObserveSecondToken(const Stages& stages, bool is_handed_off);
   void ObserveInterTokenGap(absl::Duration gap);
 
   struct RequestOutcome {
@@ -48,6 +49,9 @@ class Metrics {
   void CountFallback(absl::string_view reason);
   void SetActiveRequests(int num_requests);
 
+  // Means over all samples with stages; nothing where there were none.
+  std::optional<v1::RequestPath> MeanPath() const;
+
   // Prometheus text: what was observed, and the workers' own numbers as of `cluster`.
   std::string Render(const v1::ClusterState& cluster) const;
 
@@ -60,6 +64,7 @@ class Metrics {
   prometheus::Histogram& time_to_first_token_;
   prometheus::Family<prometheus::Histogram>& first_token_stages_;
   prometheus::Family<prometheus::Histogram>& second_token_stages_;
+  prometheus::Histogram& handoff_exposed_;
   prometheus::Histogram& inter_token_latency_;
   prometheus::Histogram& time_per_output_token_;
   prometheus::Histogram& end_to_end_latency_;

@@ -139,6 +139,10 @@ v1::StepLatency ToProto(const StepLatency& latency) {
     add(from.large_decode, message.mutable_large_decode());
     message.set_large_decode_rows(from.large_decode_rows);
   }
+  message.set_prefill_steps(latency.steps.prefill);
+  message.set_decode_steps(latency.steps.decode);
+  message.set_mixed_steps(latency.steps.mixed);
+  message.set_mean_error(latency.mean_error);
   return message;
 }
 

@@ -17,7 +17,10 @@ constexpr int kMaxPrefixChanges = 4096;
 
 StepLoop::StepLoop(std::unique_ptr<InstanceScheduler> scheduler, ModelRunner* runner,
                    const Options& options)
-    : options_(options), runner_(runner), scheduler_(std::move(scheduler), options.event_log) {
+    : options_(options),
+      runner_(runner),
+      scheduler_(std::move(scheduler), options.event_log),
+      latency_({.large_decode_rows = options.many_tokens}) {
   runner_->SetLayerDoneCallback([this](uint64_t step, int layer) { OnLayerDone(step, layer); });
   absl::MutexLock lock(&mutex_);
   stats_ = scheduler_.Stats();
@@ -111,6 +114,7 @@ void StepLoop::Run() {
     if (!batch.empty() && !BeginStep(batch)) return;
     if (steps_.empty()) {
       PublishStats(absl::ZeroDuration(), /*idle=*/true, now);
+      free_since_.reset();
       WaitForWork(scheduler_.NextTick());
     } else if (batch.empty() || runner_->num_in_flight() == runner_->depth()) {
       if (!FinishStep()) return;
@@ -149,6 +153,8 @@ bool StepLoop::BeginStep(const Batch& batch) {
   step.batch = batch;
   step.shape = ShapeOf(batch);
   step.begin = absl::Now();
+  step.since = free_since_.value_or(step.begin);
+  free_since_.reset();
   for (const BatchRow& row : batch.rows) {
     const auto it = sinks_.find(row.request);
     if (it != sinks_.end()) step.storing.emplace_back(it->second.sink, row.begin + row.num_tokens);
@@ -176,10 +182,12 @@ bool StepLoop::FinishStep() {
     FailStep(step.batch, output.status());
   }
   pace_.Observe(end - step.begin);
+  // What a step costs whoever waits for its tokens: sending those of the step before, and making
+  // the batch, included.
+  if (output.ok()) latency_.Observe(step.shape, end - step.since);
+  free_since_ = end;
   // Steps overlap; their time is counted once.
-  const absl::Duration time = end - std::max(step.begin, last_end_);
-  if (output.ok()) latency_.Observe(step.shape, time);
-  PublishStats(time, /*idle=*/false, end);
+  PublishStats(end - std::max(step.begin, last_end_), /*idle=*/false, end);
   last_end_ = end;
   return !absl::IsUnavailable(output.status());
 }
@@ -221,7 +229,9 @@ void StepLoop::PublishStats(absl::Duration step, bool idle, absl::Time now) {
   stats_ = stats;
   step_latency_ = {.knows_prefill = latency_.IsPrefillCalibrated(),
                    .knows_decode = latency_.IsDecodeCalibrated(),
-                   .coefficients = latency_.model().coefficients()};
+                   .coefficients = latency_.model().coefficients(),
+                   .steps = latency_.counts(),
+                   .mean_error = latency_.relative_error()};
   if (prefix_changes_.empty()) prefix_changes_ = scheduler_.TakePrefixChanges(kMaxPrefixChanges);
   step_seconds_ += absl::ToDoubleSeconds(step);
   idle_ = idle;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -68,6 +69,8 @@ class StepLoop {
   struct Options {
     int max_inbox = 65536;
     absl::Duration health_timeout = absl::Seconds(20);
+    // See LatencyCoefficients::large_decode_rows.
+    int64_t many_tokens = 0;
     LineSink event_log = nullptr;  // of the scheduler; called on the loop's thread
   };
 
@@ -117,6 +120,8 @@ class StepLoop {
     std::vector<std::pair<std::shared_ptr<RequestSink>, int>> storing;  // with positions stored
     StepShape shape;
     absl::Time begin;
+    // When its place was free: its begin, or before, if the loop was busy with the step before.
+    absl::Time since;
   };
 
   void Run();
@@ -140,6 +145,8 @@ class StepLoop {
   absl::flat_hash_map<RequestId, Entry> sinks_;
   std::deque<StepInFlight> steps_;              // in the runner; at most its depth
   absl::Time last_end_ = absl::InfinitePast();  // of a step
+  // The end of the last step, if the loop has been busy from there on and begun none.
+  std::optional<absl::Time> free_since_;
   LatencyFit latency_;
   StepPace pace_;
 

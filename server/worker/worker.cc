@@ -133,10 +133,11 @@ absl::StatusOr<std::unique_ptr<Worker>> GrpcWorker::Create(const WorkerOptions& 
                         .prefix_caching = options.prefix_caching,
                         .depth = worker->runner_->depth(),
                         .lease = options.kv_lease}));
-  worker->loop_ =
-      std::make_unique<StepLoop>(std::move(scheduler), worker->runner_.get(),
-                                 StepLoop::Options{.health_timeout = options.health_timeout,
-                                                   .event_log = worker->EventLogSink()});
+  worker->loop_ = std::make_unique<StepLoop>(
+      std::move(scheduler), worker->runner_.get(),
+      StepLoop::Options{.health_timeout = options.health_timeout,
+                        .many_tokens = ManyTokens(worker->runner_->isa()),
+                        .event_log = worker->EventLogSink()});
   worker->service_ = std::make_unique<WorkerService>(
       WorkerService::Options{.epoch = worker->epoch_,
                              .vocab_size = worker->runner_->config().vocab_size,
@@ -204,6 +205,12 @@ void GrpcWorker::Register(const WorkerOptions& options) {
   budgets.set_max_queued_requests(options.max_queued_requests);
   budgets.set_depth(runner_->depth());
   budgets.set_prefix_caching(options.prefix_caching);
+  v1::InstanceShape& shape = *self.mutable_shape();
+  shape.set_tp(options.runner.ranks.tp);
+  shape.set_pp(options.runner.ranks.pp);
+  shape.set_threads(options.runner.ops.num_threads);
+  shape.set_device(DeviceName(options.cpu, options.runner.ops.num_threads, runner_->isa()));
+  shape.set_weight_bytes(options.weight_bytes);
   registration_ = std::make_unique<Registration>(CreateControlChannel(options.scheduler_address),
                                                  std::move(self),
                                                  [this](bool is_first, v1::HeartbeatRequest& beat) {
@@ -242,6 +249,28 @@ void GrpcWorker::Stop() {
 // On a core with AVX2, 64 have 98% of the best rate (docs/performance.md). Where there is AMX,
 // reading the weights takes as long as the products with 100 rows and more.
 int SaturatingTokens(Isa isa) { return isa == Isa::kAmx ? 256 : 64; }
+
+// engine/kernels/cpu: rows whose products with 8-bit and narrower weights keep their sums in
+// registers while these are unpacked (kQuantChains), and one more; or those that tiles take
+// (kMinTileRows).
+int ManyTokens(Isa isa) {
+  switch (isa) {
+    case Isa::kAmx:
+      return 8;
+    case Isa::kAvx512:
+    case Isa::kAvx512Bf16:
+      return 9;
+    case Isa::kAvx2:
+      return 5;
+    default:
+      return 3;
+  }
+}
+
+std::string DeviceName(absl::string_view cpu, int num_threads, Isa isa) {
+  return absl::StrCat(cpu, ", ", num_threads, num_threads == 1 ? " thread, " : " threads, ",
+                      IsaName(isa));
+}
 
 absl::StatusOr<std::unique_ptr<Worker>> Worker::Create(const WorkerOptions& options) {
   return GrpcWorker::Create(options);

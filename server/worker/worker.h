@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "engine/core/ids.h"
 #include "engine/runner/model_runner.h"
@@ -29,11 +30,20 @@ struct WorkerOptions {
   absl::Duration kv_lease = absl::Seconds(10);
   absl::Duration health_timeout = absl::Seconds(20);
   std::string event_log;  // folder; empty: none
+  // What it runs on, told to the cluster for profiles.
+  std::string cpu;
+  int64_t weight_bytes = 0;
 };
 
 // With how many prompt tokens in a step the device is busy, so that more of them come out later and
 // no faster.
 int SaturatingTokens(Isa isa);
+
+// From how many tokens on steps take the kernels for many of them, whose times are others.
+int ManyTokens(Isa isa);
+
+// "AMD EPYC, 2 threads, avx2".
+std::string DeviceName(absl::string_view cpu, int num_threads, Isa isa);
 
 class Worker {
  public:

@@ -65,10 +65,20 @@ TEST(LatencyModelTest, CachedTokensAreAttendedToButNotComputed) {
 TEST(LatencyModelTest, AStepOfBothPhasesPaysTheLargerBaseOnce) {
   const LatencyCoefficients c = Opt13b();
   StepShape shape{.decode_rows = 4, .decode_context = 400};
-  shape.AddChunk(0, 100);
+  shape.AddChunk(0, 50);
   EXPECT_NEAR(Milliseconds(Model().StepTime(shape)),
               c.decode.base_ms + 400 * c.decode.context_ms + 4 * c.decode.row_ms +
-                  100 * c.prefill.token_ms + 10000 * c.prefill.square_ms,
+                  50 * c.prefill.token_ms + 2500 * c.prefill.square_ms,
+              1e-6);
+}
+
+TEST(LatencyModelTest, RowsBesideALargeChunkTakeWhatRowsOfALargeBatchTake) {
+  const LatencyCoefficients c = Opt13b();
+  StepShape shape{.decode_rows = 4, .decode_context = 400};
+  shape.AddChunk(0, 91);
+  EXPECT_NEAR(Milliseconds(Model().StepTime(shape)),
+              c.prefill.base_ms + 400 * c.large_decode.context_ms + 4 * c.large_decode.row_ms +
+                  91 * c.prefill.token_ms + 91 * 91 * c.prefill.square_ms,
               1e-6);
 }
 

@@ -39,6 +39,22 @@ TEST(SpeedModelTest, FollowsTheStepTimesOfTheLatencyModel) {
               ms(model.StepTime(mixed)), 1e-3);
 }
 
+TEST(SpeedModelTest, RowsBesideAPromptTakeWhatThoseOfALargeBatchTake) {
+  StepLatency reported = Reported();
+  reported.coefficients.large_decode = {.base_ms = 7, .context_ms = 0.02, .row_ms = 3};
+  reported.coefficients.large_decode_rows = 5;
+  SpeedModel speed;
+  speed.Learn(reported);
+  const LatencyModel model = *LatencyModel::Create(reported.coefficients);
+  StepShape mixed;
+  mixed.AddChunk(0, 64);
+  mixed.AddDecode(50);
+  EXPECT_NEAR(speed.PrefillMs({.num_rows = 1, .num_context_tokens = 50}, {.num_tokens = 64}),
+              absl::ToDoubleMilliseconds(model.StepTime(mixed)), 1e-3);
+  EXPECT_NEAR(speed.StepMs({.num_rows = 1, .num_context_tokens = 50}, 50),
+              absl::ToDoubleMilliseconds(model.DecodeTime(2, 100)), 1e-3);
+}
+
 TEST(SpeedModelTest, WaitsForAllThatIsQueued) {
   SpeedModel speed;
   speed.Learn(Reported());

@@ -89,6 +89,28 @@ TEST(ClusterSimulatorTest, OneRequestTakesTheSumOfItsStages) {
   EXPECT_NEAR(result.transferred_bytes, 100 * 1000, 1);
 }
 
+TEST(ClusterSimulatorTest, AMeasuredPathTakesThePlaceOfTheNetworksDelay) {
+  SimulationOptions options = Cluster(1, 1);
+  options.path = {.ingress = absl::Milliseconds(10),
+                  .route = absl::Milliseconds(20),
+                  .network = absl::Milliseconds(40),
+                  .detokenize = absl::Milliseconds(5)};
+  const Workload workload = Draw(1, 1, "100", "3");
+  const double prefill = Milliseconds(Model().PrefillTime(100, 0));
+  const SimulationResult message = RunAll(options, workload);
+  EXPECT_NEAR(Milliseconds(message.records[0].ttft), 10 + 20 + 40 + 5 + prefill, 1e-3);
+  options.path->kv_exposed = absl::Milliseconds(7);  // instead of a message of 1 ms
+  const SimulationResult exposed = RunAll(options, workload);
+  EXPECT_EQ(exposed.records[0].ttft, message.records[0].ttft);
+  EXPECT_NEAR(Milliseconds(exposed.records[0].latency - message.records[0].latency), 6, 1e-3);
+}
+
+TEST(ClusterSimulatorTest, APathThatIsNegativeIsRefused) {
+  SimulationOptions options = Cluster(1, 1);
+  options.path.emplace().route = absl::Milliseconds(-1);
+  EXPECT_EQ(options.Validate().code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST(ClusterSimulatorTest, KvBetweenNodesGoesOverTheirLinksAndWithinOneOverItsOwn) {
   SimulationOptions options = Cluster(1, 1);
   options.layerwise = false;

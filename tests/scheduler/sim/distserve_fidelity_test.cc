@@ -48,7 +48,7 @@ std::vector<InstanceProfile> ReadProfiles() {
                      "/tests/golden/distserve/opt13b_tandem_profile.json");
   std::stringstream text;
   text << file.rdbuf();
-  return ParseProfile(text.str()).value();
+  return ParseProfile(text.str()).value().instances;
 }
 
 SimInstanceOptions Instance(InstanceRole role, int tp) {

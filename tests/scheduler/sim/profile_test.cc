@@ -8,7 +8,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-InstanceProfile Profile(int tp, int pp) {
+InstanceProfile MakeInstance(int tp, int pp) {
   return {.model = "tiny",
           .device = "a \"device\"",
           .tp = tp,
@@ -34,23 +34,51 @@ std::string ErrorOf(const std::string& text) {
 }
 
 TEST(ProfileTest, ReadsWhatItWrites) {
-  const nlohmann::ordered_json written = ProfileJson({Profile(1, 1), Profile(2, 1)});
-  const auto instances = ParseProfile(written.dump());
-  ASSERT_TRUE(instances.ok()) << instances.status();
-  ASSERT_EQ(instances->size(), 2u);
-  EXPECT_EQ(ProfileJson(*instances).dump(), written.dump());
+  const nlohmann::ordered_json written =
+      ProfileJson({.instances = {MakeInstance(1, 1), MakeInstance(2, 1)}});
+  const auto profile = ParseProfile(written.dump());
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  ASSERT_EQ(profile->instances.size(), 2u);
+  EXPECT_EQ(profile->path, std::nullopt);
+  EXPECT_EQ(ProfileJson(*profile).dump(), written.dump());
+}
+
+TEST(ProfileTest, KeepsWhatWasLearntWhileServing) {
+  Profile profile{.instances = {MakeInstance(1, 1)}};
+  profile.instances[0].steps = {.prefill = 20, .decode = 3000, .mixed = 7};
+  profile.path = {.ingress = absl::Microseconds(200),
+                  .route = absl::Microseconds(600),
+                  .network = absl::Milliseconds(1.25),
+                  .detokenize = absl::Microseconds(10),
+                  .num_requests = 60,
+                  .kv_exposed = absl::Milliseconds(0.75),
+                  .num_handoffs = 41};
+  const nlohmann::ordered_json written = ProfileJson(profile);
+  const auto read = ParseProfile(written.dump());
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->instances[0].steps, profile.instances[0].steps);
+  EXPECT_EQ(read->path, profile.path);
+  EXPECT_EQ(written["path"]["kv_exposed_ms"], 0.75);
+}
+
+TEST(ProfileTest, APathWithoutHandoffsKnowsNoExposedTime) {
+  Profile profile{.instances = {MakeInstance(1, 1)}};
+  profile.path.emplace().num_requests = 3;
+  const nlohmann::ordered_json written = ProfileJson(profile);
+  EXPECT_FALSE(written["path"].contains("kv_exposed_ms"));
+  EXPECT_EQ(ParseProfile(written.dump())->path->kv_exposed, std::nullopt);
 }
 
 TEST(ProfileTest, ARegimeThatIsNotThereNeedNotBeWritten) {
-  InstanceProfile profile = Profile(1, 1);
-  profile.latency.large_decode_rows = 0;
-  const auto instances = ParseProfile(ProfileJson({profile}).dump());
-  ASSERT_TRUE(instances.ok()) << instances.status();
-  EXPECT_EQ((*instances)[0].latency.large_decode_rows, 0);
+  InstanceProfile instance = MakeInstance(1, 1);
+  instance.latency.large_decode_rows = 0;
+  const auto profile = ParseProfile(ProfileJson({.instances = {instance}}).dump());
+  ASSERT_TRUE(profile.ok()) << profile.status();
+  EXPECT_EQ(profile->instances[0].latency.large_decode_rows, 0);
 }
 
 TEST(ProfileTest, FindsTheInstanceOfItsRanksAndNamesTheOthers) {
-  const std::vector<InstanceProfile> instances = {Profile(1, 1), Profile(2, 1)};
+  const std::vector<InstanceProfile> instances = {MakeInstance(1, 1), MakeInstance(2, 1)};
   EXPECT_EQ(FindProfile(instances, 2, 1)->tp, 2);
   const absl::Status status = FindProfile(instances, 1, 4).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
@@ -58,7 +86,7 @@ TEST(ProfileTest, FindsTheInstanceOfItsRanksAndNamesTheOthers) {
 }
 
 TEST(ProfileTest, TellsInstancesApartByTheirThreads) {
-  std::vector<InstanceProfile> instances = {Profile(1, 1), Profile(1, 1)};
+  std::vector<InstanceProfile> instances = {MakeInstance(1, 1), MakeInstance(1, 1)};
   instances[1].threads = 8;
   EXPECT_EQ(FindProfile(instances, 1, 1)->threads, 3) << "the first, where none is asked for";
   EXPECT_EQ(FindProfile(instances, 1, 1, 8)->threads, 8);
@@ -71,7 +99,7 @@ TEST(ProfileTest, NamesWhatIsMissingOrMakesNoSense) {
   EXPECT_THAT(ErrorOf(R"({"tandem_profile":1,"instances":[1]})"), HasSubstr("instances[0]"));
   EXPECT_THAT(ErrorOf(R"({"tandem_profile":1,"instances":[{"pp":1}]})"),
               HasSubstr("instances[0].tp"));
-  nlohmann::ordered_json root = ProfileJson({Profile(1, 1)});
+  nlohmann::ordered_json root = ProfileJson({.instances = {MakeInstance(1, 1)}});
   root["instances"][0]["latency"]["decode"]["row_ms"] = "fast";
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("instances[0].latency.decode.row_ms"));
   root["instances"][0]["latency"]["decode"]["row_ms"] = -1;
@@ -82,6 +110,11 @@ TEST(ProfileTest, NamesWhatIsMissingOrMakesNoSense) {
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("instances[0].mean_error"));
   root["instances"][0]["tp"] = 1e30;
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("tp"));
+  root = ProfileJson({.instances = {MakeInstance(1, 1)}});
+  root["path"] = {{"ingress_ms", 1}, {"route_ms", -1}, {"network_ms", 1}, {"detokenize_ms", 0}};
+  EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("path.route_ms"));
+  root["path"] = 3;
+  EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("path has to be an object"));
 }
 
 }  // namespace

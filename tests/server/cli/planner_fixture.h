@@ -32,7 +32,7 @@ inline absl::StatusOr<ClusterPlanner> MakePlanner(const std::vector<InstanceProf
                                                   const std::vector<std::string>& args = {}) {
   const std::string path =
       testing::TempDir() + testing::UnitTest::GetInstance()->current_test_info()->name() + ".json";
-  std::ofstream(path) << ProfileJson(profiles).dump();
+  std::ofstream(path) << ProfileJson({.instances = profiles}).dump();
   std::vector<std::string> all = {"--profile",       path,  "--gpus-per-node", "2",
                                   "--requests",      "100", "--seeds",         "2",
                                   "--prompt-tokens", "200", "--output-tokens", "20"};

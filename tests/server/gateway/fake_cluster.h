@@ -276,6 +276,23 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
     return reactor;
   }
 
+  grpc::ServerUnaryReactor* GetProfile(grpc::CallbackServerContext* context,
+                                       const v1::GetProfileRequest* request,
+                                       v1::GetProfileResponse* response) override {
+    {
+      const absl::MutexLock lock(&mutex_);
+      profile_requests_.push_back(*request);
+    }
+    response->set_json(profile);
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(profile_status);
+    return reactor;
+  }
+
+  std::vector<v1::GetProfileRequest> profile_requests() const {
+    const absl::MutexLock lock(&mutex_);
+    return profile_requests_;
+  }
   std::vector<v1::WhatIfRequest> what_if_requests() const {
     const absl::MutexLock lock(&mutex_);
     return what_if_requests_;
@@ -305,6 +322,8 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
   v1::Plan plan;
   v1::WhatIfResponse what_if;
   grpc::Status what_if_status = grpc::Status::OK;
+  std::string profile = "{}";
+  grpc::Status profile_status = grpc::Status::OK;
 
  private:
   bool WasLost(const v1::RouteRequest& request) const {
@@ -338,6 +357,7 @@ class FakeScheduler final : public v1::Scheduler::CallbackService {
   std::vector<v1::RouteRequest> route_requests_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::CompleteRequest> completed_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::WhatIfRequest> what_if_requests_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::GetProfileRequest> profile_requests_ ABSL_GUARDED_BY(mutex_);
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "tests/server/gateway/gateway_fixture.h"
 
@@ -120,11 +121,72 @@ TEST_F(GatewayPlanTest, WhatTheSchedulerCannotAnswerIsAConflict) {
   EXPECT_THAT(response.body, HasSubstr("no requests came"));
 }
 
+TEST_F(GatewayPlanTest, TheProfileIsShownAsTheSchedulerWritesIt) {
+  scheduler_.profile = "{\"tandem_profile\": 1}";
+  Start();
+  const ClientResponse response = Get("/admin/v1/profile");
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.body, "{\"tandem_profile\": 1}\n");
+  ASSERT_THAT(scheduler_.profile_requests(), SizeIs(1));
+  EXPECT_FALSE(scheduler_.profile_requests()[0].has_path()) << "no request has come yet";
+}
+
+TEST_F(GatewayPlanTest, TheProfileIsAskedForWithWhatRequestsWaitFor) {
+  // The worker's clock says that it took the request, began and sent within 30 ms, and had all KV
+  // 8 ms later.
+  const auto times = [](int kv_ready_ms) {
+    v1::StageTimes times;
+    const int64_t now = absl::ToUnixMicros(absl::Now());
+    times.set_accepted_unix_us(now - 30000);
+    times.set_begun_unix_us(now - 20000);
+    times.set_sent_unix_us(now);
+    times.set_step_begin_unix_us(now);
+    times.set_kv_ready_unix_us(now + int64_t{1000} * kv_ready_ms);
+    return times;
+  };
+  const std::vector<TokenId> tokens = {Ids("a")[0], Ids("b")[0]};
+  prefill_worker_.prefill = [=](const v1::PrefillRequest&, const auto& call) {
+    v1::TokenEvent event;
+    event.add_tokens()->set_token(tokens[0]);
+    *event.mutable_times() = times(0);
+    call->Send(std::move(event));
+    call->Close();
+  };
+  decode_worker_.decode = [=](const v1::DecodeRequest&, const auto& call) {
+    v1::TokenEvent event;
+    event.set_index(1);
+    event.add_tokens()->set_token(tokens[1]);
+    event.set_finish_reason(v1::FINISH_REASON_LENGTH);
+    *event.mutable_times() = times(100'000);
+    call->Send(std::move(event));
+    call->Close();
+  };
+  Start();
+  ASSERT_EQ(Complete({{"prompt", "Hi"}, {"max_tokens", 2}}).status, 200);
+  ASSERT_EQ(Get("/admin/v1/profile").status, 200);
+  const v1::RequestPath path = scheduler_.profile_requests().at(0).path();
+  EXPECT_EQ(path.requests(), 1);
+  EXPECT_GT(path.ingress_ms(), 0);
+  EXPECT_GT(path.route_ms(), 0);
+  EXPECT_EQ(path.handoffs(), 1);
+  EXPECT_GT(path.kv_exposed_ms(), 50'000);
+}
+
+TEST_F(GatewayPlanTest, AProfileOfTooFewStepsIsAConflict) {
+  scheduler_.profile_status =
+      grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "7 of 16 steps with prompts");
+  Start();
+  const ClientResponse response = Get("/admin/v1/profile");
+  EXPECT_EQ(response.status, 409);
+  EXPECT_THAT(response.body, HasSubstr("7 of 16 steps"));
+}
+
 TEST_F(GatewayPlanTest, PlanningNeedsAKeyWhereThereAreSome) {
   GatewayOptions options;
   options.api_keys = {"secret"};
   Start(std::move(options));
   EXPECT_EQ(Get("/admin/v1/plan").status, 401);
+  EXPECT_EQ(Get("/admin/v1/profile").status, 401);
   EXPECT_EQ(Post("/admin/v1/whatif", Json::object()).status, 401);
   EXPECT_EQ(Post("/admin/v1/whatif", Json::object(), "Authorization: Bearer secret\r\n").status,
             200);
