@@ -31,7 +31,8 @@ InstanceLoad ReportedLoad(const InstanceView& view) {
           .queued_squares = tokens * tokens / std::max(1, view.num_queued_prompts),
           .num_queued_prompts = view.num_queued_prompts,
           .num_rows = num_rows,
-          .num_context_tokens = static_cast<int64_t>(length * num_rows)};
+          .num_context_tokens = static_cast<int64_t>(length * num_rows),
+          .chunk_tokens = view.chunk_tokens};
 }
 
 bool IsSameKind(const InstanceView& a, const InstanceView& b) {

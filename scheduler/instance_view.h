@@ -42,7 +42,8 @@ struct InstanceView {
   int num_decoding = 0;             // of them, those that decode
   int64_t num_decoding_tokens = 0;  // of these, prompts and outputs so far
   StepLatency latency;
-  int64_t num_steps = 0;  // that it is learnt from
+  int64_t num_steps = 0;   // that it is learnt from
+  int chunk_tokens = 512;  // most of prompts in a step that also decodes
   bool healthy = true;
   bool draining = false;  // finishes what it has, takes nothing new
 };

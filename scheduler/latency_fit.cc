@@ -132,13 +132,13 @@ void LatencyFit::Solve() {
   values_ = equations_.SolveNonNegative(values_);
   LatencyCoefficients found = ToCoefficients(values_, options_.large_decode_rows);
   // Until a regime was seen, the other one is the best guess.
-  const bool knows_small = num_seen_[kDecodeContext] >= kEnoughSteps;
-  const bool knows_large = num_seen_[kLargeDecode + 1] >= kEnoughSteps;
+  const bool knows_small = num_seen_[kDecodeContext] >= options_.regime_steps;
+  const bool knows_large = num_seen_[kLargeDecode + 1] >= options_.regime_steps;
   if (!knows_large) {
     found.large_decode = found.decode;
   } else if (!knows_small) {
     found.decode = found.large_decode;
-  } else if (num_seen_[kLargeDecode] < kEnoughSteps) {
+  } else if (num_seen_[kLargeDecode] < options_.regime_steps) {
     found.large_decode.base_ms = std::max(found.large_decode.base_ms, found.decode.base_ms);
   }
   absl::StatusOr<LatencyModel> model = LatencyModel::Create(found);

@@ -18,6 +18,9 @@ struct LatencyFitOptions {
   // What an observation is worth after each further one. 1: all count alike.
   double forgetting = 0.999;
   int64_t large_decode_rows = 0;  // see LatencyCoefficients
+  // Steps of a regime, few or many rows, until which it takes the numbers of the other one: steps
+  // of serving are alike for a while.
+  int64_t regime_steps = 16;
 };
 
 // Weighted least squares on the error relative to what was foreseen, so that the model is that of

@@ -9,8 +9,12 @@ namespace {
 // What a new report counts for in the average. Reports come ten times a second from each instance.
 constexpr double kLearningRate = 0.1;
 
-// Tokens of one step's chunk, by default (--max-num-batched-tokens).
+// Tokens of one step's chunk where nothing decodes, by default (--max-num-batched-tokens).
 constexpr int kChunkTokens = 512;
+
+double NumChunks(const InstanceLoad& load, double tokens) {
+  return std::ceil(tokens / (load.num_rows > 0 ? load.chunk_tokens : kChunkTokens));
+}
 
 void MoveTo(double target, double rate, double* value) { *value += rate * (target - *value); }
 
@@ -53,7 +57,7 @@ double SpeedModel::StepsMs(const InstanceLoad& load, double num_steps) const {
   const double prefill_base = coefficients_.prefill.base_ms;
   if (load.num_rows == 0) return num_steps * prefill_base;
   // The weights are read once: a step of both phases has the larger one of their bases.
-  const LatencyCoefficients::Decode& decode = coefficients_.DecodeOf(kChunkTokens);
+  const LatencyCoefficients::Decode& decode = coefficients_.DecodeOf(load.chunk_tokens);
   return num_steps * (RowsMs(decode, load.num_rows, load.num_context_tokens) +
                       std::max(prefill_base, decode.base_ms));
 }
@@ -62,14 +66,14 @@ double SpeedModel::WaitMs(const InstanceLoad& load) const {
   if (load.num_queued_tokens <= 0) return 0;
   const auto tokens = static_cast<double>(load.num_queued_tokens);
   const double num_steps =
-      std::max(std::ceil(tokens / kChunkTokens), static_cast<double>(load.num_queued_prompts));
+      std::max(NumChunks(load, tokens), static_cast<double>(load.num_queued_prompts));
   return PromptMs(tokens, load.queued_squares) + StepsMs(load, num_steps);
 }
 
 double SpeedModel::PrefillMs(const InstanceLoad& load, const PromptWork& prompt) const {
   const double tokens = prompt.num_tokens - prompt.num_cached;
   const double squares = tokens * (double{1} * prompt.num_tokens + prompt.num_cached);
-  const double num_steps = std::max(1.0, std::ceil(tokens / kChunkTokens));
+  const double num_steps = std::max(1.0, NumChunks(load, tokens));
   return PromptMs(tokens, squares) + StepsMs(load, num_steps);
 }
 

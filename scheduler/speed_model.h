@@ -16,6 +16,7 @@ struct InstanceLoad {
   int num_queued_prompts = 0;
   int num_rows = 0;  // sequences that decode here, or will
   int64_t num_context_tokens = 0;
+  int chunk_tokens = 512;  // most of prompts in a step that also decodes
 };
 
 // A prompt for one instance.

@@ -143,6 +143,7 @@ void ListFields(const InstanceView*, const Field& field) {
   field("num_decoding_tokens", &InstanceView::num_decoding_tokens);
   field("latency", &InstanceView::latency);
   field("num_steps", &InstanceView::num_steps);
+  field("chunk_tokens", &InstanceView::chunk_tokens);
   field("healthy", &InstanceView::healthy);
   field("draining", &InstanceView::draining);
 }

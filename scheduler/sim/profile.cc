@@ -39,6 +39,7 @@ ordered_json InstanceJson(const InstanceProfile& instance) {
                          {"block_size", instance.block_size},
                          {"num_kv_tokens", instance.num_kv_tokens},
                          {"kv_bytes_per_token", instance.kv_bytes_per_token},
+                         {"num_layers", instance.num_layers},
                          {"weight_bytes", instance.weight_bytes},
                          {"max_num_batched_tokens", instance.max_num_batched_tokens},
                          {"prefill_batch_tokens", instance.prefill_batch_tokens},
@@ -160,6 +161,7 @@ absl::StatusOr<InstanceProfile> ReadInstance(const json& object, const std::stri
   reader.Count("block_size", 1, &profile.block_size);
   reader.Count("num_kv_tokens", int64_t{0}, &profile.num_kv_tokens);
   reader.Count("kv_bytes_per_token", int64_t{0}, &profile.kv_bytes_per_token);
+  reader.Count("num_layers", 1, &profile.num_layers);
   reader.Count("weight_bytes", int64_t{0}, &profile.weight_bytes);
   reader.Count("max_num_batched_tokens", 1, &profile.max_num_batched_tokens);
   reader.Count("prefill_batch_tokens", 0, &profile.prefill_batch_tokens);

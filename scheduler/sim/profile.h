@@ -29,6 +29,7 @@ struct InstanceProfile {
   int block_size = 16;             // tokens
   int64_t num_kv_tokens = 0;       // capacity of its pool; 0: not known
   int64_t kv_bytes_per_token = 0;  // of all layers; 0: not known
+  int num_layers = 1;              // whose KV is sent as soon as each has computed it
   int64_t weight_bytes = 0;        // of all ranks; 0: not known
   int max_num_batched_tokens = 512;
   int prefill_batch_tokens = 0;  // prompt tokens that fill a step; 0: not known

@@ -40,6 +40,7 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
   instance.role = role;
   ASSIGN_OR_RETURN(instance.latency, LatencyModel::Create(profile.latency));
   instance.kv_bytes_per_token = static_cast<double>(profile.kv_bytes_per_token);
+  instance.num_layers = profile.num_layers;
   instance.num_devices = profile.tp * profile.pp;
   const int64_t kv_tokens = config.kv_tokens() > 0 ? config.kv_tokens() : profile.num_kv_tokens;
   if (kv_tokens < profile.block_size) {

@@ -96,6 +96,7 @@ absl::StatusOr<ProfileReport> MeasureProfile(const Config& config, const Profile
                      .block_size = layout.block_size,
                      .num_kv_tokens = int64_t{runner.kv_cache().num_blocks()} * layout.block_size,
                      .kv_bytes_per_token = layout.BlockBytes() / layout.block_size,
+                     .num_layers = layout.num_layers,
                      .weight_bytes = WeightFileBytes(config.model()),
                      .max_num_batched_tokens = runner.max_num_batched_tokens(),
                      .prefill_batch_tokens = SaturatingTokens(runner.isa())};

@@ -13,6 +13,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// Twice as many as there are coefficients.
+constexpr int64_t kStepsOfARegime = 6;
+
 enum class Kind { kPrefill, kDecode, kMixed };
 
 Kind KindOf(const StepPoint& step) {
@@ -39,7 +42,9 @@ FitError ErrorOver(const LatencyModel& model, const std::vector<ProfilePoint>& p
 }
 
 LatencyModel FitOf(const std::vector<ProfilePoint>& points, int64_t large_decode_rows) {
-  LatencyFit fit({.forgetting = 1, .large_decode_rows = large_decode_rows});
+  // A grid's steps differ from the first on.
+  LatencyFit fit(
+      {.forgetting = 1, .large_decode_rows = large_decode_rows, .regime_steps = kStepsOfARegime});
   for (const ProfilePoint& point : points) fit.Observe(point.step.Shape(), point.Median());
   return fit.model();
 }

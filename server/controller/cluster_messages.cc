@@ -1,5 +1,7 @@
 #include "server/controller/cluster_messages.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "engine/core/status_macros.h"
 
@@ -77,6 +79,11 @@ absl::StatusOr<InstanceView> ToView(const v1::InstanceState& state) {
   view.num_decoding_tokens = stats.decoding_tokens();
   view.latency = ToLatency(stats.latency());
   view.num_steps = stats.steps();
+  if (registration.has_budgets()) {
+    const v1::InstanceBudgets& budgets = registration.budgets();
+    view.chunk_tokens =
+        std::max(1, std::min(budgets.max_num_batched_tokens(), budgets.prefill_batch_tokens()));
+  }
   view.healthy = state.healthy();
   view.draining = state.draining();
   return view;

@@ -40,6 +40,7 @@ void Describe(const v1::RegisterRequest& registration, const InstanceView& view,
   profile.block_size = budgets.block_size;
   profile.num_kv_tokens = int64_t{budgets.num_blocks} * budgets.block_size;
   profile.kv_bytes_per_token = view.layout.BlockBytes() / std::max(1, budgets.block_size);
+  profile.num_layers = std::max(1, view.layout.num_layers);
   profile.weight_bytes = shape.weight_bytes();
   profile.max_num_batched_tokens = budgets.max_num_batched_tokens;
   profile.prefill_batch_tokens = budgets.prefill_batch_tokens;

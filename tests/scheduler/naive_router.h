@@ -83,6 +83,7 @@ class NaiveRouter {
   struct Load {
     double tokens = 0, squares = 0, prompts = 0, rows = 0, context = 0;
     int free_blocks = 0;
+    int chunk_tokens = 0;
   };
 
   static bool Usable(const Instance& instance) {
@@ -106,6 +107,7 @@ class NaiveRouter {
           static_cast<double>(view.num_decoding_tokens) / view.num_decoding * load.rows));
     }
     load.free_blocks = view.num_free_blocks;
+    load.chunk_tokens = view.chunk_tokens;
     for (const Work& work : instance.dispatched) {
       const double l = work.num_tokens, c = work.num_cached;
       load.tokens += l - c;
@@ -119,7 +121,8 @@ class NaiveRouter {
   }
 
   double PromptMs(const Load& load, double tokens, double squares, double least_steps) const {
-    const double steps = std::max(least_steps, std::ceil(tokens / 512));
+    const double steps =
+        std::max(least_steps, std::ceil(tokens / (load.rows > 0 ? load.chunk_tokens : 512)));
     double step = speed_.prefill.base_ms;
     if (load.rows > 0) {
       step = std::max(step, speed_.decode.base_ms) + load.rows * speed_.decode.row_ms +

@@ -64,6 +64,17 @@ TEST(SpeedModelTest, WaitsForAllThatIsQueued) {
   EXPECT_NEAR(speed.WaitMs(queued), 2 * speed.PrefillMs({}, {.num_tokens = 100}), 1e-9);
 }
 
+TEST(SpeedModelTest, RowsDecodeInEveryChunkOfAPrompt) {
+  SpeedModel speed;
+  speed.Learn(Reported());
+  const auto ms = [&](int num_rows, int chunk_tokens) {
+    return speed.PrefillMs({.num_rows = num_rows, .chunk_tokens = chunk_tokens},
+                           {.num_tokens = 256});
+  };
+  EXPECT_GT(ms(4, 64), ms(4, 256));
+  EXPECT_EQ(ms(0, 64), ms(0, 256)) << "without rows prompts come in larger chunks";
+}
+
 TEST(SpeedModelTest, LaterReportsMoveItALittle) {
   SpeedModel speed;
   speed.Learn(Reported());

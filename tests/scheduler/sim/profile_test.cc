@@ -23,6 +23,7 @@ InstanceProfile MakeInstance(int tp, int pp) {
           .block_size = 8,
           .num_kv_tokens = 4096,
           .kv_bytes_per_token = 23040,
+          .num_layers = 30,
           .weight_bytes = 123456789,
           .max_num_batched_tokens = 256};
 }
