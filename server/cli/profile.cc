@@ -1,7 +1,6 @@
 // tandem profile: times steps of the engine, fits the latency model and writes the profile that the
 // simulator and the planner read.
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -46,20 +45,6 @@ absl::Status TimePoints(StepProbe& probe, int repetitions, std::vector<ProfilePo
     }
   }
   return absl::OkStatus();
-}
-
-// Of the files that a model's weights are in: what they take in memory, packed or not.
-int64_t WeightFileBytes(const std::filesystem::path& model) {
-  std::error_code error;
-  if (!std::filesystem::is_directory(model, error)) {
-    const auto bytes = std::filesystem::file_size(model, error);
-    return error ? 0 : static_cast<int64_t>(bytes);
-  }
-  int64_t sum = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(model, error)) {
-    if (entry.path().extension() == ".safetensors") sum += WeightFileBytes(entry.path());
-  }
-  return sum;
 }
 
 // INVALID_ARGUMENT also where the file of --output, which has `known`, is of another model.
