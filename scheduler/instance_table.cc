@@ -32,7 +32,8 @@ InstanceLoad ReportedLoad(const InstanceView& view) {
           .num_queued_prompts = view.num_queued_prompts,
           .num_rows = num_rows,
           .num_context_tokens = static_cast<int64_t>(length * num_rows),
-          .chunk_tokens = view.chunk_tokens};
+          .chunk_tokens = view.chunk_tokens,
+          .depth = view.depth};
 }
 
 bool IsSameKind(const InstanceView& a, const InstanceView& b) {

@@ -44,6 +44,7 @@ struct InstanceView {
   StepLatency latency;
   int64_t num_steps = 0;   // that it is learnt from
   int chunk_tokens = 512;  // most of prompts in a step that also decodes
+  int depth = 1;           // steps in flight at once; each takes as long as `latency` says
   bool healthy = true;
   bool draining = false;  // finishes what it has, takes nothing new
 };

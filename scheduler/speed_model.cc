@@ -67,7 +67,7 @@ double SpeedModel::WaitMs(const InstanceLoad& load) const {
   const auto tokens = static_cast<double>(load.num_queued_tokens);
   const double num_steps =
       std::max(NumChunks(load, tokens), static_cast<double>(load.num_queued_prompts));
-  return PromptMs(tokens, load.queued_squares) + StepsMs(load, num_steps);
+  return (PromptMs(tokens, load.queued_squares) + StepsMs(load, num_steps)) / load.depth;
 }
 
 double SpeedModel::PrefillMs(const InstanceLoad& load, const PromptWork& prompt) const {

@@ -17,6 +17,7 @@ struct InstanceLoad {
   int num_rows = 0;  // sequences that decode here, or will
   int64_t num_context_tokens = 0;
   int chunk_tokens = 512;  // most of prompts in a step that also decodes
+  int depth = 1;           // steps in flight at once
 };
 
 // A prompt for one instance.

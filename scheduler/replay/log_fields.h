@@ -144,6 +144,7 @@ void ListFields(const InstanceView*, const Field& field) {
   field("latency", &InstanceView::latency);
   field("num_steps", &InstanceView::num_steps);
   field("chunk_tokens", &InstanceView::chunk_tokens);
+  field("depth", &InstanceView::depth);
   field("healthy", &InstanceView::healthy);
   field("draining", &InstanceView::draining);
 }

@@ -177,6 +177,7 @@ InstanceView SimInstance::View(const InstanceId& id) const {
   const LatencyCoefficients& latency = options_.latency.coefficients();
   view.latency = {.knows_prefill = true, .knows_decode = true, .coefficients = latency};
   view.num_steps = Totals().steps;
+  view.depth = options_.scheduler.depth;
   view.chunk_tokens =
       std::min(options_.scheduler.max_num_batched_tokens, options_.scheduler.prefill_batch_tokens);
   view.compute = absl::StrCat(latency.prefill.token_ms, " ", latency.decode.base_ms);

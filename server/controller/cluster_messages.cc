@@ -83,6 +83,7 @@ absl::StatusOr<InstanceView> ToView(const v1::InstanceState& state) {
     const v1::InstanceBudgets& budgets = registration.budgets();
     view.chunk_tokens =
         std::max(1, std::min(budgets.max_num_batched_tokens(), budgets.prefill_batch_tokens()));
+    view.depth = std::max(1, budgets.depth());
   }
   view.healthy = state.healthy();
   view.draining = state.draining();

@@ -84,6 +84,7 @@ class NaiveRouter {
     double tokens = 0, squares = 0, prompts = 0, rows = 0, context = 0;
     int free_blocks = 0;
     int chunk_tokens = 0;
+    int depth = 1;
   };
 
   static bool Usable(const Instance& instance) {
@@ -108,6 +109,7 @@ class NaiveRouter {
     }
     load.free_blocks = view.num_free_blocks;
     load.chunk_tokens = view.chunk_tokens;
+    load.depth = view.depth;
     for (const Work& work : instance.dispatched) {
       const double l = work.num_tokens, c = work.num_cached;
       load.tokens += l - c;
@@ -131,7 +133,8 @@ class NaiveRouter {
     return tokens * speed_.prefill.token_ms + squares * speed_.prefill.square_ms + steps * step;
   }
   double WaitMs(const Load& load) const {
-    return load.tokens <= 0 ? 0 : PromptMs(load, load.tokens, load.squares, load.prompts);
+    return load.tokens <= 0 ? 0
+                            : PromptMs(load, load.tokens, load.squares, load.prompts) / load.depth;
   }
 
   static int Cached(const Instance& instance, const RouteRequest& request, bool for_prefill) {

@@ -271,6 +271,7 @@ TEST_F(RouterPredictionTest, ChoosesAsASearchOfAllPairsWould) {
       }
       view.num_free_blocks = below(4) == 0 ? below(30) : 500;
       view.chunk_tokens = below(2) == 0 ? 512 : 64;
+      view.depth = 1 + below(2);
       view.draining = below(12) == 0;
       router.Update(view, kStart);
       naive.Update(view);

@@ -62,6 +62,10 @@ TEST(SpeedModelTest, WaitsForAllThatIsQueued) {
   const InstanceLoad queued = {
       .num_queued_tokens = 200, .queued_squares = 2 * 100 * 100, .num_queued_prompts = 2};
   EXPECT_NEAR(speed.WaitMs(queued), 2 * speed.PrefillMs({}, {.num_tokens = 100}), 1e-9);
+  InstanceLoad pipelined = queued;
+  pipelined.depth = 2;
+  EXPECT_NEAR(speed.WaitMs(pipelined), speed.PrefillMs({}, {.num_tokens = 100}), 1e-9)
+      << "two steps at once";
 }
 
 TEST(SpeedModelTest, RowsDecodeInEveryChunkOfAPrompt) {
