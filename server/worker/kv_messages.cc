@@ -100,14 +100,14 @@ std::vector<grpc::Slice> DumpSlices(const grpc::ByteBuffer& message) {
   return slices;
 }
 
-grpc::ChannelArguments KvChannelArguments() {
+std::shared_ptr<grpc::Channel> CreateKvChannel(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxKvMessageBytes);
   arguments.SetMaxSendMessageSize(kMaxKvMessageBytes);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, kHttp2FrameBytes);
   arguments.SetInt(GRPC_ARG_TCP_READ_CHUNK_SIZE, kReadChunkBytes);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return arguments;
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
 void SetKvServerArguments(grpc::ServerBuilder& builder) {

@@ -4,6 +4,8 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -35,8 +37,9 @@ grpc::ByteBuffer EncodeKvFrame(const KvFrameHeader& header,
 // The slices of a message as spans; valid as long as `slices`.
 std::vector<grpc::Slice> DumpSlices(const grpc::ByteBuffer& message);
 
-// What channels and servers that carry KV have: large frames and reads, a bounded message size.
-grpc::ChannelArguments KvChannelArguments();
+// Channels and servers that carry KV: large frames and reads, a bounded message size. Each channel
+// has a connection of its own.
+std::shared_ptr<grpc::Channel> CreateKvChannel(const std::string& address);
 void SetKvServerArguments(grpc::ServerBuilder& builder);
 
 // From now on malloc keeps the memory of frames that are through for the next ones. By default it

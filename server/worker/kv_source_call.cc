@@ -79,7 +79,10 @@ absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
 }
 
 void KvSourceCall::SetLease(absl::Duration lease) {
-  context_.loop->Post([id = id_, attempt = attempt_, lease](StepLoop::Context& context) {
+  context_.loop->Post([self = shared_from_this(), kv = kv_, id = id_, attempt = attempt_,
+                       lease](StepLoop::Context& context) {
+    // The end of a broken stream may be heard of after the pull that replaces it.
+    if (!kv->IsOwner(self.get())) return;
     context.scheduler.SetLease(id, attempt, context.now + lease);
   });
 }
@@ -98,7 +101,6 @@ absl::Status KvSourceCall::OnPull(const v1::PullKvRequest::Pull& pull) {
     id_ = RequestId(pull.request_id());
     attempt_ = pull.attempt();
     kv_ = context_.table->FindOrCreate(id_, attempt_);
-    SetLease(context_.lease);
     queued_tokens_.assign(context_.cache->layout().num_layers, 0);
     kv = kv_;
   }
@@ -109,6 +111,7 @@ absl::Status KvSourceCall::OnPull(const v1::PullKvRequest::Pull& pull) {
     }
   });
   absl::MutexLock lock(&mutex_);
+  SetLease(context_.lease);
   SchedulePump();
   return absl::OkStatus();
 }

@@ -63,6 +63,11 @@ void OutgoingKv::DropListener(const void* owner) {
   if (listener_owner_ == owner) listener_ = nullptr;
 }
 
+bool OutgoingKv::IsOwner(const void* owner) const {
+  absl::MutexLock lock(&mutex_);
+  return listener_owner_ == owner;
+}
+
 void OutgoingKv::Notify() {
   absl::MutexLock lock(&mutex_);
   if (listener_) listener_();

@@ -43,6 +43,7 @@ class OutgoingKv {
   // KV takes over from the one before; only the present owner's listener can be dropped.
   void SetListener(const void* owner, std::function<void()> listener);
   void DropListener(const void* owner);
+  bool IsOwner(const void* owner) const;  // no further pull has come since
 
  private:
   void Notify();

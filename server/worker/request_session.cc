@@ -6,6 +6,7 @@
 #include "engine/core/log.h"
 #include "server/grpc_status.h"
 #include "server/worker/convert.h"
+#include "server/worker/kv_messages.h"
 
 namespace tandem {
 namespace {
@@ -106,11 +107,12 @@ void PrefillSession::OnEvents(absl::Span<const Event> events, const EventTime& t
   }
 }
 
-void DecodeSession::StartPull(const KvPull& pull, const std::shared_ptr<grpc::Channel>& channel) {
+void DecodeSession::StartPull(const KvPull& pull, const std::string& address,
+                              const std::shared_ptr<grpc::Channel>& channel) {
   absl::MutexLock lock(&mutex_);
   if (pull_cancelled_) return;
   pull_ = pull;
-  channel_ = channel;
+  address_ = address;
   puller_ = KvPuller::Start(pull, channel, shared_from_this());
 }
 
@@ -188,7 +190,8 @@ bool DecodeSession::RetryPull() {
   absl::MutexLock lock(&mutex_);
   puller_ = nullptr;
   if (!std::exchange(retry_pending_, false) || pull_cancelled_) return false;
-  puller_ = KvPuller::Start(pull_, channel_, shared_from_this());
+  // A channel may go on handing out a connection for a moment after it broke.
+  puller_ = KvPuller::Start(pull_, CreateKvChannel(address_), shared_from_this());
   if (reservation_) puller_->Ready(*reservation_);
   return true;
 }

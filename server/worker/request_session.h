@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/time/time.h"
 #include "server/worker/kv_puller.h"
@@ -76,7 +77,9 @@ class DecodeSession : public RequestSink,
 
   // Begins to pull, unless the request has ended already. After it was submitted, so that what the
   // source says reaches the scheduler after the request.
-  void StartPull(const KvPull& pull, const std::shared_ptr<grpc::Channel>& channel);
+  // `channel` leads to `address`, which is connected to anew should the transfer break.
+  void StartPull(const KvPull& pull, const std::string& address,
+                 const std::shared_ptr<grpc::Channel>& channel);
 
   // RequestSink, on the loop's thread.
   void OnRefused(const absl::Status& status) override;
@@ -103,8 +106,8 @@ class DecodeSession : public RequestSink,
 
   absl::Mutex mutex_;
   KvPull pull_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<grpc::Channel> channel_ ABSL_GUARDED_BY(mutex_);  // to the source
-  std::shared_ptr<KvPuller> puller_ ABSL_GUARDED_BY(mutex_);        // until OnEnded
+  std::string address_ ABSL_GUARDED_BY(mutex_);               // of the source
+  std::shared_ptr<KvPuller> puller_ ABSL_GUARDED_BY(mutex_);  // until OnEnded
   std::optional<KvReceipt::Reservation> reservation_ ABSL_GUARDED_BY(mutex_);
   bool pull_cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool retry_pending_ ABSL_GUARDED_BY(mutex_) = false;  // from a failure to its end

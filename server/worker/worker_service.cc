@@ -53,7 +53,7 @@ absl::Status WorkerService::StartDecode(const v1::DecodeRequest& message,
                       .cache = options_.cache,
                       .receiver = &receiver_,
                       .counters = &counters_},
-                     KvChannel(message.prefill().address()));
+                     message.prefill().address(), KvChannel(message.prefill().address()));
   return absl::OkStatus();
 }
 
@@ -192,10 +192,7 @@ std::shared_ptr<grpc::Channel> WorkerService::KvChannel(const std::string& addre
   KvChannels& source = kv_channels_[address];
   std::shared_ptr<grpc::Channel>& channel = source.channels[source.next];
   source.next = (source.next + 1) % kNumKvChannels;
-  if (channel == nullptr) {
-    channel = grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
-                                        KvChannelArguments());
-  }
+  if (channel == nullptr) channel = CreateKvChannel(address);
   return channel;
 }
 

@@ -3,6 +3,7 @@ happened is counted."""
 
 import contextlib
 import re
+import time
 
 import pytest
 
@@ -56,6 +57,19 @@ def test_a_broken_connection_is_tried_again(undisturbed):
         assert answer(gateway) == (undisturbed, "disaggregated") and fault.happened
         wait_until(lambda: total(gateway, "tandem_kv_transfer_retries_total") == 1, "the retry is counted")
         assert total(gateway, "tandem_recomputes_total") == 0
+        gateway.check_no_block_is_lost()
+
+
+def test_a_connection_that_is_slow_to_come_back_is_waited_for(undisturbed):
+    broken = Once(IN_A_PAYLOAD, cut)
+
+    def fault(connection: int, num_bytes: int, data: bytes):
+        if broken.happened and num_bytes == 0:
+            time.sleep(0.5)
+        return broken(connection, num_bytes, data)
+
+    with gateway_behind(fault) as gateway:
+        assert answer(gateway) == (undisturbed, "disaggregated") and broken.happened
         gateway.check_no_block_is_lost()
 
 

@@ -319,9 +319,7 @@ class Puller {
     int port;
     CHECK(Take(control, port));
     for (int i = 0; i < max_channels; ++i) {
-      channels_.push_back(grpc::CreateCustomChannel(absl::StrCat("127.0.0.1:", port),
-                                                    grpc::InsecureChannelCredentials(),
-                                                    KvChannelArguments()));
+      channels_.push_back(CreateKvChannel(absl::StrCat("127.0.0.1:", port)));
     }
     sockaddr_in address{.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     CHECK(Take(control, address.sin_port));
