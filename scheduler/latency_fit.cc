@@ -125,7 +125,8 @@ double LatencyFit::WeightOf(double error) const {
 void LatencyFit::AddToMeanError(double error) {
   // One outlier moves the mean little, a change for good moves it soon.
   const double limit = kUsualErrors * std::max(mean_error_, kLeastError);
-  mean_error_ += (std::min(std::abs(error), limit) - mean_error_) / kErrorSteps;
+  num_errors_ = std::min(num_errors_ + 1, kErrorSteps);
+  mean_error_ += (std::min(std::abs(error), limit) - mean_error_) / num_errors_;
 }
 
 void LatencyFit::Solve() {

@@ -53,11 +53,16 @@ class LatencyFit {
   // Steps so far.
   const StepCounts& counts() const { return counts_; }
 
-  // Mean of |taken / foreseen - 1| over the latest steps.
+  // Mean of |taken / foreseen - 1| over the latest steps; before the first of them a guess.
   double relative_error() const { return mean_error_; }
 
  private:
   using Vector = NormalEquations::Vector;
+
+  // Taken for the error of as many steps before the first. Too small, and of steps that scatter the
+  // slow ones count less from the start: the model is then that of the fast ones.
+  static constexpr double kFirstError = 0.2;
+  static constexpr double kFirstErrorSteps = 8;
 
   // The coefficients' factors in the time of a step.
   Vector Factors(const StepShape& shape) const;
@@ -72,7 +77,8 @@ class LatencyFit {
   Vector values_{};  // in ms
   LatencyModel model_;
   StepCounts counts_;
-  double mean_error_ = 0;
+  double mean_error_ = kFirstError;
+  double num_errors_ = kFirstErrorSteps;  // that mean_error_ is worth
 };
 
 }  // namespace tandem

@@ -91,6 +91,8 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const PlannedInstance& instance)
   simulated.role = instance.view.role;
   simulated.scheduler = instance.scheduler;
   ASSIGN_OR_RETURN(simulated.latency, LatencyModel::Create(instance.view.latency.coefficients));
+  simulated.scatter = {.prefill = instance.view.latency.mean_error,
+                       .decode = instance.view.latency.mean_error};
   simulated.kv_bytes_per_token =
       static_cast<double>(layout.BlockBytes()) / std::max(1, layout.block_size);
   simulated.num_layers = std::max(1, layout.num_layers);

@@ -21,6 +21,7 @@ constexpr absl::Duration kRouteRetryDelay = absl::Milliseconds(50);
 // Streams of the seed.
 constexpr uint64_t kCancelStream = 11;
 constexpr uint64_t kRouterStream = 12;
+constexpr uint64_t kScatterStream = 13;
 
 using Outcome = RequestRecord::Outcome;
 
@@ -56,10 +57,12 @@ absl::Status ClusterSimulator::CreateInstances() {
     };
     hooks.draw_token = [this](const BatchRow& row) { return DrawToken(row); };
     hooks.on_event = [this, instance](const Event& event) { OnEvent(instance, event); };
+    SimInstanceOptions options = options_.instances[i];
+    options.seed = MixSeed(MixSeed(options_.seed, kScatterStream), i);
     ASSIGN_OR_RETURN(std::unique_ptr<SimInstance> created,
-                     SimInstance::Create(options_.instances[i], &queue_, std::move(hooks)));
+                     SimInstance::Create(options, &queue_, std::move(hooks)));
     instances_.push_back(std::move(created));
-    const InstanceOptions& scheduler = options_.instances[i].scheduler;
+    const InstanceOptions& scheduler = options.scheduler;
     if (scheduler.prefix_caching) block_sizes_.insert(scheduler.block_size);
   }
   return absl::OkStatus();

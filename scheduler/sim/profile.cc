@@ -46,6 +46,10 @@ ordered_json InstanceJson(const InstanceProfile& instance) {
                          {"latency", LatencyJson(instance.latency)},
                          {"mean_error", instance.mean_error}};
   if (instance.max_error > 0) object["max_error"] = instance.max_error;
+  if (instance.scatter != StepScatter()) {
+    object["scatter"] = {{"prefill", instance.scatter.prefill},
+                         {"decode", instance.scatter.decode}};
+  }
   if (instance.steps.Total() > 0) {
     object["steps"] = {{"prefill", instance.steps.prefill},
                        {"decode", instance.steps.decode},
@@ -102,6 +106,11 @@ class FieldReader {
       return Refuse(Path(name), "a time in milliseconds");
     }
     *value = absl::Milliseconds(field->get<double>());
+  }
+
+  void Share(const char* name, double* value) {
+    Number(name, value);
+    if (*value < 0 || *value > 1) Refuse(Path(name), "between 0 and 1");
   }
 
   void Text(const char* name, std::string* value) {
@@ -179,6 +188,12 @@ absl::StatusOr<InstanceProfile> ReadInstance(const json& object, const std::stri
     ReadDecode(latency.Object("large_decode"), &profile.latency.large_decode, &latency);
   }
   reader.Join(latency);
+  if (reader.Has("scatter")) {
+    FieldReader scatter = reader.Object("scatter");
+    scatter.Share("prefill", &profile.scatter.prefill);
+    scatter.Share("decode", &profile.scatter.decode);
+    reader.Join(scatter);
+  }
   if (reader.Has("steps")) {
     FieldReader steps = reader.Object("steps");
     steps.Count("prefill", int64_t{0}, &profile.steps.prefill);

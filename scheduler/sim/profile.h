@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "scheduler/latency_model.h"
 #include "scheduler/sim/request_path.h"
+#include "scheduler/sim/step_scatter.h"
 
 namespace tandem {
 
@@ -25,6 +26,7 @@ struct InstanceProfile {
   LatencyCoefficients latency;     // of a whole step, through all stages
   double mean_error = 0;           // of the fit: mean of |foreseen / measured - 1|
   double max_error = 0;            // 0: not known
+  StepScatter scatter;             // of serving; none: not known
   StepCounts steps;                // of serving, that it was learnt from; none: measured otherwise
   int block_size = 16;             // tokens
   int64_t num_kv_tokens = 0;       // capacity of its pool; 0: not known

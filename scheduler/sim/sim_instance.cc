@@ -49,7 +49,8 @@ SimInstance::SimInstance(const SimInstanceOptions& options, EventQueue* queue,
     : options_(options),
       queue_(*queue),
       hooks_(std::move(hooks)),
-      stage_free_(options.scheduler.depth, queue->now()) {}
+      stage_free_(options.scheduler.depth, queue->now()),
+      random_(options.seed) {}
 
 void SimInstance::Do(const std::function<void(InstanceScheduler&)>& call) {
   call(*scheduler_);
@@ -71,7 +72,7 @@ void SimInstance::Step() {
   PassEvents(scheduler_->TakeEvents());
   PlanTick();
   if (batch->empty()) return;
-  const absl::Time end = PassStages(options_.latency.StepTime(ShapeOf(*batch)));
+  const absl::Time end = PassStages(StepTime(ShapeOf(*batch)));
   AddToDigest(*batch);
   totals_.busy += stage_free_[0] - now;
   hooks_.on_step_begin(*batch, end);
@@ -79,6 +80,12 @@ void SimInstance::Step() {
   if (stage_free_.size() > 1) {
     queue_.At(stage_free_[0], [this] { PlanStep(); });
   }
+}
+
+absl::Duration SimInstance::StepTime(const StepShape& shape) {
+  const StepScatter& scatter = options_.scatter;
+  return options_.latency.StepTime(shape) *
+         DrawScatter(shape.prefill_tokens > 0 ? scatter.prefill : scatter.decode, random_);
 }
 
 absl::Time SimInstance::PassStages(absl::Duration step_time) {

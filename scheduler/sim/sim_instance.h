@@ -13,6 +13,8 @@
 #include "scheduler/latency_model.h"
 #include "scheduler/router.h"
 #include "scheduler/sim/event_queue.h"
+#include "scheduler/sim/random.h"
+#include "scheduler/sim/step_scatter.h"
 
 namespace tandem {
 
@@ -20,9 +22,11 @@ struct SimInstanceOptions {
   InstanceRole role = InstanceRole::kMixed;
   InstanceOptions scheduler;  // its depth is the number of stages
   LatencyModel latency;       // of a step through all stages, which take equal parts
+  StepScatter scatter;
   double kv_bytes_per_token = 0;
   int num_layers = 1;
   int num_devices = 1;  // it is provisioned with
+  uint64_t seed = 0;    // of the scatter
 };
 
 // What a simulated worker tells its owner. None may be empty.
@@ -92,6 +96,7 @@ class SimInstance {
   void PlanStep();
   void Step();
   void EndStep(uint64_t epoch, const std::shared_ptr<Batch>& batch);
+  absl::Duration StepTime(const StepShape& shape);
   // When each stage of a step that begins now is over; returns the last's end.
   absl::Time PassStages(absl::Duration step_time);
   void PassEvents(const std::vector<Event>& events);
@@ -107,6 +112,7 @@ class SimInstance {
   std::vector<absl::Time> stage_free_;
   absl::Time next_tick_ = absl::InfiniteFuture();
   StepOutput output_;  // reused
+  Random random_;
   SimInstanceTotals totals_;
   uint64_t digest_ = 0;
 };

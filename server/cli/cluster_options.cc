@@ -39,6 +39,7 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
   SimInstanceOptions instance;
   instance.role = role;
   ASSIGN_OR_RETURN(instance.latency, LatencyModel::Create(profile.latency));
+  instance.scatter = profile.scatter;
   instance.kv_bytes_per_token = static_cast<double>(profile.kv_bytes_per_token);
   instance.num_layers = profile.num_layers;
   instance.num_devices = profile.tp * profile.pp;

@@ -82,8 +82,10 @@ absl::StatusOr<InstanceProfile> Finish(const WorkerKind& kind) {
   }
   if (kind.prefill.knows_prefill) {
     profile.latency.prefill = kind.prefill.coefficients.prefill;
+    profile.scatter.prefill = std::min(kind.prefill.mean_error, 1.0);
   }
   if (kind.decode.knows_decode) {
+    profile.scatter.decode = std::min(kind.decode.mean_error, 1.0);
     const LatencyCoefficients& learnt = kind.decode.coefficients;
     profile.latency.decode = learnt.decode;
     profile.latency.large_decode = learnt.large_decode;

@@ -186,6 +186,27 @@ TEST(LatencyFitTest, LearnsTheMeanOfStepsThatScatter) {
   EXPECT_NEAR(fit.relative_error(), 0.2, 0.05);
 }
 
+TEST(LatencyFitTest, LearnsTheMeanFromFewStepsThatScatter) {
+  // Prompts of a short warm-up, of which a few take longer than the rest. The mean of many fits.
+  double sum = 0;
+  constexpr int kFits = 40;
+  for (int seed = 0; seed < kFits; ++seed) {
+    LatencyFit fit;
+    std::mt19937 random(seed);
+    const StepShape middle{.prefill_tokens = 272, .prefill_squares = 272 * 272};
+    constexpr double kMeanMs = 2 * 272;
+    for (int i = 0; i < 70; ++i) {
+      const int tokens = 32 + static_cast<int>(random() % 481);
+      StepShape shape;
+      shape.AddChunk(0, tokens);
+      const double factor = random() % 5 == 0 ? 1.28 : 0.93;  // mean 1
+      fit.Observe(shape, absl::Milliseconds(2 * tokens * factor));
+    }
+    sum += absl::ToDoubleMilliseconds(fit.model().StepTime(middle)) / kMeanMs;
+  }
+  EXPECT_NEAR(sum / kFits, 1, 0.02);
+}
+
 TEST(LatencyFitTest, ARegimeThatWasNotSeenYetIsTakenForTheOther) {
   const LatencyModel truth = LatencyModel::Create({.prefill = {4, 0.4, 0},
                                                    .decode = {6, 4e-4, 0.5},

@@ -213,6 +213,27 @@ TEST(ClusterSimulatorTest, SameSeedSameDecisionsOtherSeedOthers) {
   EXPECT_NE(RunAll(options, workload).digest, a.digest);
 }
 
+TEST(ClusterSimulatorTest, StepsThatScatterTakeTheirMeanAndDifferFromRequestToRequest) {
+  SimulationOptions options = Cluster(1, 1);
+  for (SimInstanceOptions& instance : options.instances) {
+    instance.scatter = {.prefill = 0.1, .decode = 0.2};
+  }
+  const Workload workload = Draw(2000, 0.5, "500", "8");  // hardly any waits for another one
+  const SimulationResult result = RunAll(options, workload);
+  const double prefill = Milliseconds(Model().PrefillTime(500, 0));
+  double sum = 0, distance = 0;
+  for (const RequestRecord& record : result.records) {
+    const double taken = (Milliseconds(record.ttft) - 4) / prefill;
+    sum += taken;
+    distance += std::abs(taken - 1);
+  }
+  EXPECT_NEAR(sum / 2000, 1, 0.05);
+  EXPECT_NEAR(distance / 2000, 0.1, 0.05);
+  EXPECT_EQ(RunAll(options, workload).digest, result.digest);
+  options.seed = 8;
+  EXPECT_NE(RunAll(options, workload).digest, result.digest);
+}
+
 TEST(ClusterSimulatorTest, ABurstOfTwiceTheDecodeMemoryIsServedInFull) {
   // G.3: 60 x 500 tokens; the decode pool holds half of that.
   SimulationOptions options = Cluster(1, 1);

@@ -47,6 +47,7 @@ TEST(ProfileTest, ReadsWhatItWrites) {
 TEST(ProfileTest, KeepsWhatWasLearntWhileServing) {
   Profile profile{.instances = {MakeInstance(1, 1)}};
   profile.instances[0].steps = {.prefill = 20, .decode = 3000, .mixed = 7};
+  profile.instances[0].scatter = {.prefill = 0.125, .decode = 0.0625};
   profile.path = {.ingress = absl::Microseconds(200),
                   .route = absl::Microseconds(600),
                   .network = absl::Milliseconds(1.25),
@@ -58,6 +59,7 @@ TEST(ProfileTest, KeepsWhatWasLearntWhileServing) {
   const auto read = ParseProfile(written.dump());
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->instances[0].steps, profile.instances[0].steps);
+  EXPECT_EQ(read->instances[0].scatter, profile.instances[0].scatter);
   EXPECT_EQ(read->path, profile.path);
   EXPECT_EQ(written["path"]["kv_exposed_ms"], 0.75);
 }
@@ -112,6 +114,9 @@ TEST(ProfileTest, NamesWhatIsMissingOrMakesNoSense) {
   root["instances"][0]["tp"] = 1e30;
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("tp"));
   root = ProfileJson({.instances = {MakeInstance(1, 1)}});
+  root["instances"][0]["scatter"] = {{"prefill", 0.1}, {"decode", -0.1}};
+  EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("instances[0].scatter.decode has to be between"));
+  root["instances"][0].erase("scatter");
   root["path"] = {{"ingress_ms", 1}, {"route_ms", -1}, {"network_ms", 1}, {"detokenize_ms", 0}};
   EXPECT_THAT(ErrorOf(root.dump()), HasSubstr("path.route_ms"));
   root["path"] = 3;

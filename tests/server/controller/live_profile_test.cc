@@ -81,6 +81,7 @@ TEST_F(LiveProfileTest, JoinsWhatPrefillAndDecodeWorkersOfAKindHaveLearnt) {
   EXPECT_EQ(instance.latency.large_decode_rows, 5);
   EXPECT_EQ(instance.steps, (StepCounts{.prefill = 30, .decode = 70}));
   EXPECT_NEAR(instance.mean_error, 0.13, 1e-9) << "by steps";
+  EXPECT_EQ(instance.scatter, (StepScatter{.prefill = 0.2, .decode = 0.1}));
   EXPECT_EQ(profile->path, std::nullopt);
 }
 
