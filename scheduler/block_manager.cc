@@ -16,7 +16,7 @@ absl::string_view BlockStateName(BlockState state) {
 }
 
 BlockManager::BlockManager(int num_blocks, int block_size)
-    : block_size_(block_size), blocks_(num_blocks), cache_(num_blocks) {
+    : num_blocks_(num_blocks), block_size_(block_size) {
   CHECK(num_blocks >= 1 && block_size >= 1) << num_blocks << " blocks of " << block_size;
   counts_[static_cast<int>(BlockState::kFree)] = num_blocks;
   AddFreeRun(0, num_blocks);
@@ -113,7 +113,7 @@ absl::Status BlockManager::CheckState(absl::Span<const BlockId> blocks, BlockSta
     }
     if (!HasUse(block, state)) {
       return absl::InternalError(absl::StrCat("block ", block, " is ",
-                                              BlockStateName(blocks_[block].state), ", not ",
+                                              BlockStateName(this->state(block)), ", not ",
                                               BlockStateName(state)));
     }
   }
@@ -141,14 +141,15 @@ absl::Status BlockManager::CheckLedger() const {
   return absl::OkStatus();
 }
 
-bool BlockManager::HasUse(BlockId block, BlockState state) const {
+bool BlockManager::HasUse(BlockId id, BlockState state) const {
+  const Block block = Get(id);
   switch (state) {
     case BlockState::kRunning:
-      return blocks_[block].num_running > 0;
+      return block.num_running > 0;
     case BlockState::kLeasedOut:
-      return blocks_[block].num_leased > 0;
+      return block.num_leased > 0;
     default:
-      return blocks_[block].state == state;
+      return block.state == state;
   }
 }
 
@@ -187,6 +188,9 @@ int BlockManager::TakeFromRun(RunIterator run, int count, BlockState state,
   free_runs_.erase(run);
   free_runs_by_length_.erase({length, first});
   num_in_free_runs_ -= length;
+  if (const auto end = static_cast<size_t>(first) + taken; end > blocks_.size()) {
+    blocks_.resize(end);
+  }
   for (BlockId block = first; block < first + taken; ++block) {
     ChangeUse(block, BlockState::kFree, state);
     table->push_back(block);

@@ -83,13 +83,13 @@ class BlockManager {
   // meant for every step.
   absl::Status CheckLedger() const;
 
-  int num_blocks() const { return static_cast<int>(blocks_.size()); }
+  int num_blocks() const { return num_blocks_; }
   int block_size() const { return block_size_; }
   int num_free() const { return counts_[static_cast<int>(BlockState::kFree)]; }
   // What Allocate can give.
   int num_available() const { return num_free() + cache_.num_unused(); }
   const BlockCounts& counts() const { return counts_; }
-  BlockState state(BlockId block) const { return blocks_[block].state; }
+  BlockState state(BlockId block) const { return Get(block).state; }
 
   // Blocks that hold the KV of `num_tokens` tokens.
   int NumBlocks(int num_tokens) const { return (num_tokens + block_size_ - 1) / block_size_; }
@@ -102,7 +102,10 @@ class BlockManager {
     int num_leased = 0;
   };
 
-  bool HasUse(BlockId block, BlockState state) const;
+  Block Get(BlockId id) const {
+    return static_cast<size_t>(id) < blocks_.size() ? blocks_[id] : Block();
+  }
+  bool HasUse(BlockId id, BlockState state) const;
   // Takes one use in `from` away, adds one in `to` (kFree: none), and sets the state accordingly.
   void ChangeUse(BlockId block, BlockState from, BlockState to);
   void SetState(BlockId block, BlockState to);
@@ -114,8 +117,8 @@ class BlockManager {
   void AddFreeBlocks(absl::Span<const BlockId> blocks);
   void AddFreeRun(BlockId first, int length);
 
-  const int block_size_;
-  std::vector<Block> blocks_;
+  const int num_blocks_, block_size_;
+  std::vector<Block> blocks_;  // as far as any has been used: a pool may be larger than its use
   BlockCounts counts_{};
   PrefixCache cache_;
 

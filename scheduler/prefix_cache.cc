@@ -40,6 +40,7 @@ bool PrefixCache::Insert(absl::Span<const TokenId> tokens, BlockId block, Prefix
                    .parent = chain->node,
                    .tokens = std::vector<TokenId>(tokens.begin(), tokens.end()),
                    .block = block};
+  if (static_cast<size_t>(block) >= by_block_.size()) by_block_.resize(block + 1);
   by_block_[block].key = key;
   by_block_[block].node = last_node_;
   journal_.Add(key);

@@ -31,8 +31,6 @@ struct PrefixChain {
 // Owned by one thread.
 class PrefixCache {
  public:
-  explicit PrefixCache(int num_blocks) : by_block_(num_blocks) {}
-
   // The block that holds `tokens` behind the prefix `chain`, which then includes it.
   std::optional<BlockId> Find(absl::Span<const TokenId> tokens, PrefixChain* chain) const;
 
@@ -41,7 +39,9 @@ class PrefixCache {
   // have been given up: nothing behind them can be found.
   bool Insert(absl::Span<const TokenId> tokens, BlockId block, PrefixChain* chain);
 
-  bool Contains(BlockId block) const { return by_block_[block].node != 0; }
+  bool Contains(BlockId block) const {
+    return static_cast<size_t>(block) < by_block_.size() && by_block_[block].node != 0;
+  }
 
   // A block that it contains is computed with, or is not any more.
   void SetUsed(BlockId block);
@@ -77,8 +77,8 @@ class PrefixCache {
   bool IsAlive(const PrefixChain& chain) const;
 
   absl::flat_hash_map<uint64_t, Entry> entries_;  // by key
-  std::vector<Place> by_block_;
-  std::list<BlockId> unused_;  // oldest first
+  std::vector<Place> by_block_;                   // as far as there are any
+  std::list<BlockId> unused_;                     // oldest first
   uint64_t last_node_ = 0;
   PrefixJournal journal_;
 };

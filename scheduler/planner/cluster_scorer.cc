@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/core/status_macros.h"
+#include "scheduler/planner/secant_search.h"
 #include "scheduler/sim/cluster_simulator.h"
 
 namespace tandem {
@@ -21,6 +22,10 @@ struct Run {
   int num_missed = 0;                  // of `records`, a target
   bool was_cut = false;                // once it was decided
 
+  // Of the requests that have ended.
+  double ShareSoFar() const {
+    return was_cut ? 1 - num_missed / static_cast<double>(records.size()) : Attainment();
+  }
   double Attainment() const {
     return num_counted == 0 ? 1 : 1 - static_cast<double>(num_missed) / num_counted;
   }
@@ -103,7 +108,11 @@ class SeedSearch {
   SeedSearch(const SimulationOptions& cluster, const ClusterScorerOptions& options, int seed)
       : cluster_(cluster), options_(options), seed_(seed) {}
 
-  absl::StatusOr<SeedScore> Search(const RateGuess& guess) {
+  absl::StatusOr<SeedScore> Search(RateGuess guess) {
+    if (guess.fall > 0) {
+      ASSIGN_OR_RETURN(const bool is_found, SearchNear(&guess));
+      if (is_found) return score_;
+    }
     RateSearchOptions bounds = options_.search;
     bounds.max_requests = 1;  // a simulated rate has one answer: more runs would repeat it
     bounds.first_rate = std::clamp(guess.rate, bounds.min_rate, bounds.max_rate);
@@ -131,6 +140,41 @@ class SeedSearch {
   }
 
  private:
+  // False where a few runs do not find it; the guess is then the last rate.
+  absl::StatusOr<bool> SearchNear(RateGuess* guess) {
+    constexpr int kMostRuns = 10;
+    // A run that fails by more says little of how far it is from one that does not.
+    constexpr double kFarMisses = 3;
+    const RateSearchOptions& bounds = options_.search;
+    SecantSearch search({.target = bounds.target,
+                         .rate = guess->rate,
+                         .fall = guess->fall,
+                         .tolerance = bounds.tolerance});
+    for (int i = 0; i < kMostRuns; ++i) {
+      guess->rate = search.rate();
+      if (guess->rate <= bounds.min_rate || guess->rate >= bounds.max_rate) return false;
+      const Workload workload = options_.make_workload(guess->rate, seed_);
+      const double misses = (1 - bounds.target) * static_cast<double>(workload.requests.size());
+      ASSIGN_OR_RETURN(Run run,
+                       RunOnce(guess->rate, workload, static_cast<int>(kFarMisses * misses)));
+      search.Add(run.ShareSoFar(), run.was_cut);
+      const bool holds = run.Attainment() >= bounds.target;
+      if (!holds) score_.failing = guess->rate;
+      if (!holds && IsHopeless(run, workload, options_)) {
+        CountMisses(run, options_.targets, &score_);
+        return true;
+      }
+      if (!search.IsDone()) continue;
+      score_.rate = search.rate();
+      score_.fall = search.fall();
+      score_.failing = std::max(score_.failing, score_.rate);
+      score_.mean_ttft = absl::Seconds(MeanTtftSeconds(run));
+      CountMisses(run, options_.targets, &score_);
+      return true;
+    }
+    return false;
+  }
+
   absl::StatusOr<Run> RunOnce(double rate, const Workload& workload, int max_misses) {
     ++score_.num_simulations;
     ASSIGN_OR_RETURN(Run run, Simulate(cluster_, workload, options_, max_misses));
@@ -149,7 +193,10 @@ class SeedSearch {
                          RunOnce(failing_.rate, workload, std::numeric_limits<int>::max()));
       }
       const double fall = holding_.Attainment() - failing_.Attainment();
-      if (fall > 0) share = (holding_.Attainment() - options_.search.target) / fall;
+      if (fall > 0) {
+        score_.fall = fall / std::log(failing_.rate / holding_.rate);
+        share = (holding_.Attainment() - options_.search.target) / fall;
+      }
       share = std::clamp(share, 0.0, 1.0);
       score_.rate *= std::pow(failing_.rate / holding_.rate, share);
     }
@@ -178,6 +225,7 @@ ClusterScore Combine(const std::vector<SeedScore>& seeds) {
   const auto num_seeds = static_cast<double>(seeds.size());
   for (const SeedScore& seed : seeds) {
     score.samples.push_back(seed.rate);
+    score.falls.push_back(seed.fall);
     score.mean_ttft.push_back(seed.mean_ttft);
     score.ttft_missed += seed.ttft_missed / num_seeds;
     score.tpot_missed += seed.tpot_missed / num_seeds;

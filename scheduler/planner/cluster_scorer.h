@@ -21,6 +21,9 @@ struct RateGuess {
   double rate = 1;        // requests per second, tried first
   double step = 2;        // the factor to the next one
   bool is_least = false;  // what does not serve this is not searched further
+  // SeedScore::fall of a similar situation, whose rate `rate` is: the search then takes the fewest
+  // runs. 0: there is none.
+  double fall = 0;
 };
 
 // What the workload of one seed has shown.
@@ -29,6 +32,7 @@ struct SeedScore {
   // and the lowest that does not. 0: none holds, or not the least one.
   double rate = 0;
   double failing = 0;        // the lowest rate known not to hold; infinite: all do
+  double fall = 0;           // of attainment at `rate`, by the rate's logarithm; 0: not known
   absl::Duration mean_ttft;  // at `rate`, of those that were served
   // Just above it: shares of the requests that missed a target, and that were not served.
   double ttft_missed = 0;
@@ -41,6 +45,7 @@ struct SeedScore {
 struct ClusterScore {
   MeanInterval rate;
   std::vector<double> samples;            // one per seed, in their order
+  std::vector<double> falls;              // the same
   std::vector<absl::Duration> mean_ttft;  // the same
   double ttft_missed = 0, tpot_missed = 0, unserved = 0;
 };

@@ -1,6 +1,7 @@
 #include "scheduler/planner/cluster_search.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "engine/core/status_macros.h"
@@ -30,8 +31,17 @@ class Ranker {
         num_all_(static_cast<int>(candidates.size())) {}
 
   absl::StatusOr<ClusterRanking> Rank() {
-    for (size_t begin = 0; begin < candidates_.size(); begin += kRound) {
-      RETURN_IF_ERROR(ScoreRound(begin, std::min(begin + kRound, candidates_.size())));
+    // What is known to serve says of the others what they have to.
+    std::vector<size_t> order(candidates_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    const auto unknown =
+        std::stable_partition(order.begin(), order.end(),
+                              [this](size_t candidate) { return Near(candidate, 0).rate > 0; });
+    const auto num_known = static_cast<size_t>(unknown - order.begin());
+    const absl::Span<const size_t> all = order;
+    RETURN_IF_ERROR(ScoreRound(all.first(num_known)));
+    for (size_t begin = num_known; begin < all.size(); begin += kRound) {
+      RETURN_IF_ERROR(ScoreRound(all.subspan(begin, kRound)));
     }
     RETURN_IF_ERROR(ScoreOtherSeeds());
     for (size_t i = 0; i < candidates_.size(); ++i) {
@@ -54,23 +64,38 @@ class Ranker {
  private:
   // What keeps a candidate in the search, per device.
   double Least(size_t candidate) const {
-    return options_.keep * best_[candidates_[candidate].IsDisaggregated()];
+    return std::max(options_.least,
+                    options_.keep * best_[candidates_[candidate].IsDisaggregated()]);
   }
 
   bool IsOutclassed(size_t candidate) const {
     return scores_[candidate][0].rate / candidates_[candidate].NumDevices() < Least(candidate);
   }
 
-  // The first seed of candidates [begin, end).
-  absl::Status ScoreRound(size_t begin, size_t end) {
+  // From what the candidate is known to serve; of rate 0 where nothing is.
+  RateGuess Near(size_t candidate, size_t seed) const {
+    const auto found =
+        std::ranges::find(options_.near, candidates_[candidate], &RankedCluster::placement);
+    if (found == options_.near.end() || seed >= found->score.falls.size()) return {.rate = 0};
+    const double rate = found->score.samples[seed], fall = found->score.falls[seed];
+    if (fall == 0) return {.rate = 0};
+    return {.rate = rate, .step = kStepFromLeast, .fall = fall};
+  }
+
+  // The first seed of some candidates.
+  absl::Status ScoreRound(absl::Span<const size_t> candidates) {
     std::vector<Task> tasks;
-    for (size_t i = begin; i < end; ++i) {
+    for (size_t i : candidates) {
       Task& task = tasks.emplace_back(Task{.candidate = i});
       const double least = Least(i) * candidates_[i].NumDevices();
-      if (least > 0) task.guess = {.rate = least, .step = kStepFromLeast, .is_least = true};
+      if (const RateGuess near = Near(i, 0); near.rate > 0) {
+        task.guess = near;
+      } else if (least > 0) {
+        task.guess = {.rate = least, .step = kStepFromLeast, .is_least = true};
+      }
     }
     RETURN_IF_ERROR(Score(tasks));
-    for (size_t i = begin; i < end; ++i) {
+    for (size_t i : candidates) {
       if (scores_[i].empty()) continue;
       double& best = best_[candidates_[i].IsDisaggregated()];
       best = std::max(best, scores_[i][0].rate / candidates_[i].NumDevices());
@@ -84,7 +109,11 @@ class Ranker {
     for (size_t i = 0; i < candidates_.size(); ++i) {
       if (scores_[i].empty() || scores_[i][0].rate == 0 || IsOutclassed(i)) continue;
       for (int seed = 1; seed < options_.num_seeds; ++seed) {
-        const RateGuess guess = {.rate = scores_[i][0].rate, .step = 1 + options_.tolerance};
+        RateGuess guess = {.rate = scores_[i][0].rate, .step = 1 + options_.tolerance};
+        if (const RateGuess near = Near(i, seed); near.rate > 0 && Near(i, 0).rate > 0) {
+          guess.rate *= near.rate / Near(i, 0).rate;
+          guess.fall = near.fall;
+        }
         tasks.push_back({i, seed, guess});
       }
     }

@@ -61,6 +61,10 @@ struct ClusterSearchOptions {
   // Those that serve less than this share of the best of their kind (apart, or not) with the first
   // seed are not searched further; 0: all are.
   double keep = 0.85;
+  // The same for what serves less than this per device.
+  double least = 0;
+  // What some of them serve in a similar situation, by the same seeds: where their search begins.
+  std::vector<RankedCluster> near;
   SearchOptions threads;
 };
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "engine/core/status_macros.h"
@@ -233,6 +234,9 @@ ordered_json ProfileJson(const Profile& profile) {
 }
 
 absl::StatusOr<Profile> ParseProfile(absl::string_view text) {
+  if (absl::StripAsciiWhitespace(text).empty()) {
+    return absl::InvalidArgumentError("not a profile: the file is empty");
+  }
   const json root = json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (!root.is_object() || !root.contains("tandem_profile") || !root.contains("instances") ||
       !root["instances"].is_array()) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -45,18 +46,46 @@ std::string Row(const RunResult& run) {
                          cpu);
 }
 
+// Errors that differ in their numbers only.
+struct AlikeErrors {
+  int count = 0;
+  std::string example;
+  bool has_others = false;
+};
+
+// Digits as one 0: "prompt has 812 tokens" -> "prompt has 0 tokens".
+std::string WithoutNumbers(absl::string_view error) {
+  std::string text;
+  for (char c : error) {
+    if (!absl::ascii_isdigit(c)) {
+      text += c;
+    } else if (text.empty() || text.back() != '0') {
+      text += '0';
+    }
+  }
+  return text;
+}
+
 // The errors of all runs, the most frequent first.
 std::string ErrorLines(const RunSeries& series) {
-  std::map<std::string, int> counts;
+  std::map<std::string, AlikeErrors> errors;
   for (const RunResult& run : series.runs) {
     for (const RequestRecord& record : run.records) {
       if (record.outcome == RequestRecord::Outcome::kServed) continue;
-      ++counts[absl::StrCat(OutcomeName(record.outcome), ": ", record.error)];
+      const std::string error = absl::StrCat(OutcomeName(record.outcome), ": ", record.error);
+      AlikeErrors& alike = errors[WithoutNumbers(error)];
+      if (alike.count++ == 0) alike.example = error;
+      alike.has_others = alike.has_others || alike.example != error;
     }
   }
   std::vector<std::pair<int, std::string>> sorted;
-  sorted.reserve(counts.size());
-  for (const auto& [error, count] : counts) sorted.emplace_back(count, error);
+  sorted.reserve(errors.size());
+  for (const auto& [key, alike] : errors) {
+    sorted.emplace_back(
+        alike.count,
+        absl::StrCat(alike.example,
+                     alike.has_others ? " (the first; the others differ in numbers)" : ""));
+  }
   std::sort(sorted.begin(), sorted.end(), std::greater<>());
   constexpr size_t kMaxLines = 8;
   std::string lines;

@@ -195,9 +195,11 @@ absl::StatusOr<ClusterRanking> ClusterPlanner::Rank(
                                                                     : options;
     return ScoreSeed(cluster, scorer, seed, guess);
   };
-  ClusterSearchOptions search = {.num_seeds = num_seeds(), .tolerance = options.search.tolerance};
+  ClusterSearchOptions search = {.num_seeds = num_seeds(),
+                                 .tolerance = options.search.tolerance,
+                                 .least = scenario.least,
+                                 .near = scenario.near};
   search.threads = {.num_threads = num_threads_, .progress = std::move(progress)};
-  if (scenario.searches_all) search.keep = 0;
   return RankClusters(candidates, score, search);
 }
 

@@ -28,8 +28,9 @@ struct PlanScenario {
   double targets = 1;
   std::function<void(LatencyCoefficients*)> change_latency;  // empty: nothing
   // Of the search.
-  double tolerance = 0;       // of the rates; 0: as --tolerance says
-  bool searches_all = false;  // also what is outclassed
+  double tolerance = 0;             // of the rates; 0: as --tolerance says
+  double least = 0;                 // as in ClusterSearchOptions
+  std::vector<RankedCluster> near;  // the same
 };
 
 // Thread-safe once it is created.

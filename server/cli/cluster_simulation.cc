@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -37,6 +39,57 @@ struct SimulatedRun {
   absl::Duration wall;
 };
 
+// Requests that the cluster refuses whatever its load, as the daemon does with status 400.
+struct Refusals {
+  int num_requests = 0, num_all = 0;
+  int longest_prompt = 0, shortest_prompt = 0;
+  int max_prompt = 0;  // that is served
+};
+
+// The most tokens of a prompt that leave room for an answer, where each of its phases is computed.
+int MaxPrompt(const SimulationOptions& cluster) {
+  std::map<InstanceRole, int> most;
+  for (const SimInstanceOptions& instance : cluster.instances) {
+    const InstanceOptions& scheduler = instance.scheduler;
+    const int64_t pool = int64_t{scheduler.num_blocks} * scheduler.block_size;
+    const int64_t fits = std::min<int64_t>(scheduler.max_model_len - 1, pool);
+    most[instance.role] = std::max(most[instance.role], static_cast<int>(fits));
+  }
+  return std::max(most[InstanceRole::kMixed],
+                  std::min(most[InstanceRole::kPrefill], most[InstanceRole::kDecode]));
+}
+
+// INVALID_ARGUMENT: it refuses them all.
+absl::StatusOr<Refusals> FindRefusals(const SimulationOptions& cluster, const Workload& workload) {
+  Refusals refusals = {.num_all = static_cast<int>(workload.requests.size()),
+                       .shortest_prompt = std::numeric_limits<int>::max(),
+                       .max_prompt = MaxPrompt(cluster)};
+  for (const TimedRequest& request : workload.requests) {
+    refusals.num_requests += request.prompt_tokens > refusals.max_prompt;
+    refusals.longest_prompt = std::max(refusals.longest_prompt, request.prompt_tokens);
+    refusals.shortest_prompt = std::min(refusals.shortest_prompt, request.prompt_tokens);
+  }
+  if (refusals.num_all == 0 || refusals.num_requests < refusals.num_all) return refusals;
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "none of the %d requests can be served: the shortest prompt has %d tokens, and the KV pools "
+      "have room for prompts of up to %d: --kv-tokens, or shorter ones",
+      refusals.num_all, refusals.shortest_prompt, refusals.max_prompt));
+}
+
+std::string RefusalLine(const Refusals& refusals) {
+  if (refusals.num_requests == 0) return "";
+  return absl::StrFormat(
+      "\n%d of the %d requests are refused at every rate, as the daemon does with status 400: the "
+      "KV pools\nhave room for prompts of up to %d tokens, and the longest has %d\n",
+      refusals.num_requests, refusals.num_all, refusals.max_prompt, refusals.longest_prompt);
+}
+
+ordered_json RefusalJson(const Refusals& refusals) {
+  return {{"requests", refusals.num_requests},
+          {"max_prompt_tokens", refusals.max_prompt},
+          {"longest_prompt_tokens", refusals.longest_prompt}};
+}
+
 class ClusterSimulation {
  public:
   static absl::StatusOr<ClusterSimulation> Create(const Config& config) {
@@ -45,6 +98,7 @@ class ClusterSimulation {
     ASSIGN_OR_RETURN(const ClusterPlacement cluster, ParseCluster(config));
     ASSIGN_OR_RETURN(simulation.options_, MakeSimulationOptions(config, profile, cluster));
     ASSIGN_OR_RETURN(simulation.workload_, ReadSimulatedWorkload(config));
+    ASSIGN_OR_RETURN(simulation.refusals_, FindRefusals(simulation.options_, simulation.workload_));
     RunSeries& series = simulation.series_;
     ASSIGN_OR_RETURN(series.targets,
                      ParseTargets({config.goodput().begin(), config.goodput().end()}));
@@ -74,6 +128,7 @@ class ClusterSimulation {
 
   const RunSeries& series() const { return series_; }
   const std::vector<SimulatedRun>& runs() const { return runs_; }
+  const Refusals& refusals() const { return refusals_; }
 
  private:
   explicit ClusterSimulation(const Config& config) : config_(config) {}
@@ -130,6 +185,7 @@ class ClusterSimulation {
   const Config& config_;
   SimulationOptions options_;
   Workload workload_;
+  Refusals refusals_;
   RunSeries series_;
   std::vector<SimulatedRun> runs_;  // as many as the series has
 };
@@ -199,10 +255,12 @@ absl::Status RunClusterSimulation(const Config& config) {
   RETURN_IF_ERROR(simulation.Run());
   RETURN_IF_ERROR(WriteSeries(config, simulation.series()));
   if (!config.json()) {
-    std::cout << ReportTable(simulation.series()) << StageTable(simulation.runs()) << std::flush;
+    std::cout << ReportTable(simulation.series()) << RefusalLine(simulation.refusals())
+              << StageTable(simulation.runs()) << std::flush;
     return absl::OkStatus();
   }
   ordered_json json = ResultJson(simulation.series(), json_options);
+  json["refused"] = RefusalJson(simulation.refusals());
   for (const SimulatedRun& run : simulation.runs()) {
     json["simulation"].push_back(SimulationJson(run));
   }

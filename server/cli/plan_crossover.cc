@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +18,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// Of the rates: what a plot shows.
+constexpr double kTolerance = 0.03;
+
 // One quantity that is varied.
 struct Axis {
   const char* name;
@@ -23,6 +28,7 @@ struct Axis {
   const char* unit;
   double PlanScenario::*factor;
   std::vector<double> factors;  // ascending, 1 among them
+  double exponent = 0;          // of the rate over the quantity, as a first guess
 };
 
 const std::vector<Axis>& Axes() {
@@ -31,7 +37,8 @@ const std::vector<Axis>& Axes() {
        "prompt length",
        "tokens",
        &PlanScenario::prompt_tokens,
-       {0.125, 0.25, 0.5, 1, 2, 4}},
+       {0.125, 0.25, 0.5, 1, 2, 4},
+       -1},
       {"link",
        "link bandwidth",
        "GB/s",
@@ -80,6 +87,45 @@ MeanInterval DifferenceOf(const RankedCluster* apart, const RankedCluster* toget
   return {together == nullptr ? 0 : -together->PerDevice(), 0};
 }
 
+using RankingsByFactor = std::map<double, ClusterRanking>;
+
+// What the placements may serve at `factor`, which is outside of all that are known: the last two
+// rankings before it, carried on; of one, as the axis' exponent says.
+std::vector<RankedCluster> CarryOn(const Axis& axis, const RankingsByFactor& known, double factor) {
+  constexpr double kMostChange = 4;
+  const bool is_above = factor > known.begin()->first;
+  const auto last = is_above ? std::prev(known.end()) : known.begin();
+  std::vector<RankedCluster> guesses = last->second.ranked;
+  if (known.size() < 2) {
+    for (RankedCluster& guess : guesses) {
+      for (double& rate : guess.score.samples) rate *= std::pow(factor, axis.exponent);
+    }
+    return guesses;
+  }
+  const auto& [earlier_factor, earlier] = is_above ? *std::prev(last) : *std::next(last);
+  const double share = std::log(factor / last->first) / std::log(last->first / earlier_factor);
+  for (RankedCluster& guess : guesses) {
+    const auto same = std::ranges::find(earlier.ranked, guess.placement, &RankedCluster::placement);
+    if (same == earlier.ranked.end()) continue;
+    std::vector<double>& rates = guess.score.samples;
+    for (size_t i = 0; i < std::min(rates.size(), same->score.samples.size()); ++i) {
+      const double earlier_rate = same->score.samples[i];
+      if (rates[i] == 0 || earlier_rate == 0) continue;
+      rates[i] *=
+          std::clamp(std::pow(rates[i] / earlier_rate, share), 1 / kMostChange, kMostChange);
+    }
+  }
+  return guesses;
+}
+
+// From what is known outwards: above it, then below it.
+std::vector<double> InSearchOrder(const std::vector<double>& factors) {
+  const auto here = std::ranges::find(factors, 1.0);
+  std::vector<double> order(here + 1, factors.end());
+  order.insert(order.end(), std::make_reverse_iterator(here), factors.rend());
+  return order;
+}
+
 ordered_json SideJson(const CrossoverSide& side) {
   if (side.placement.empty()) return nullptr;
   return {{"placement", side.placement},
@@ -126,18 +172,20 @@ absl::StatusOr<Crossover> FindCrossover(const ClusterPlanner& planner, const Clu
   }
   // No KV travels where prefill and decode are together.
   const bool is_link = axis.factor == &PlanScenario::link_bandwidth;
+  RankingsByFactor rankings = {{1.0, base}};
   int num_done = 0;
-  for (double factor : axis.factors) {
-    progress(num_done++, static_cast<int>(axis.factors.size()));
+  for (double factor : InSearchOrder(axis.factors)) {
+    progress(++num_done, static_cast<int>(axis.factors.size()));
     if (axis.factor == &PlanScenario::prompt_tokens && !FitsKv(planner, factor)) continue;
     PlanScenario scenario;
     scenario.*axis.factor = factor;
-    ClusterRanking ranking = base;
-    if (factor != 1) {
-      ASSIGN_OR_RETURN(PlanChoice choice, FindChoice(planner, scenario, {}));
-      if (is_link) std::erase_if(choice.candidates, IsTogether);
-      ASSIGN_OR_RETURN(ranking, planner.Rank(choice.candidates, scenario, {}));
-    }
+    scenario.tolerance = std::min(kTolerance, planner.config().tolerance());
+    scenario.near = CarryOn(axis, rankings, factor);
+    ASSIGN_OR_RETURN(PlanChoice choice, FindChoice(planner, scenario, {}));
+    if (is_link) std::erase_if(choice.candidates, IsTogether);
+    ASSIGN_OR_RETURN(rankings[factor], planner.Rank(choice.candidates, scenario, {}));
+  }
+  for (const auto& [factor, ranking] : rankings) {
     const RankedCluster* apart = ranking.Best(/*is_disaggregated=*/true);
     const RankedCluster* together = (is_link ? base : ranking).Best(/*is_disaggregated=*/false);
     crossover.points.push_back({.x = factor * crossover.here,

@@ -1,6 +1,7 @@
 #include "server/cli/plan_sensitivity.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,7 @@ using nlohmann::ordered_json;
 
 constexpr double kStep = 0.1;
 constexpr size_t kMaxRivals = 3;
+constexpr double kClose = 0.95;
 // The rate of a search is known to 5% by default, which would hide most of this.
 constexpr double kTolerance = 0.01;
 
@@ -68,14 +70,86 @@ std::vector<Knob> AllKnobs(const ClusterPlanner& planner) {
   return knobs;
 }
 
-// The winner of `base` in `ranking`.
-const RankedCluster& Find(const ClusterRanking& ranking, const ClusterPlacement& placement) {
-  return *std::find_if(ranking.ranked.begin(), ranking.ranked.end(),
-                       [&](const RankedCluster& entry) { return entry.placement == placement; });
+// `base` where the rates of each seed are `factors` times its own.
+RankedCluster Scaled(RankedCluster base, const std::vector<double>& factors) {
+  for (size_t i = 0; i < std::min(factors.size(), base.score.samples.size()); ++i) {
+    base.score.samples[i] *= factors[i];
+  }
+  return base;
 }
 
+// Searches for what the winner serves where one number is another, and for rivals that then serve
+// more.
+class Prober {
+ public:
+  Prober(const ClusterPlanner& planner, const RankedCluster& winner,
+         std::vector<ClusterPlacement> rivals, double tolerance)
+      : planner_(planner),
+        guess_(winner),
+        winner_(winner),
+        rivals_(std::move(rivals)),
+        tolerance_(tolerance) {}
+
+  // The winner where nothing is changed, to the tolerance.
+  absl::Status Measure() {
+    ASSIGN_OR_RETURN(guess_, Winner({}, guess_));
+    ASSIGN_OR_RETURN(winner_, Winner({}, guess_));
+    return absl::OkStatus();
+  }
+
+  absl::Status Probe(const Knob& knob, SensitivityRow* row) const {
+    PlanScenario less, more;
+    knob.turn(1 - kStep, &less);
+    knob.turn(1 + kStep, &more);
+    ASSIGN_OR_RETURN(const RankedCluster with_less, Winner(less, guess_));
+    // What one does is about the reverse of what the other does.
+    std::vector<double> factors;
+    for (size_t i = 0; i < with_less.score.samples.size() && i < winner_.score.samples.size();
+         ++i) {
+      const double rate = with_less.score.samples[i];
+      factors.push_back(rate > 0 ? winner_.score.samples[i] / rate : 1);
+    }
+    ASSIGN_OR_RETURN(const RankedCluster with_more, Winner(more, Scaled(guess_, factors)));
+    ASSIGN_OR_RETURN(row->less, Compare(less, with_less));
+    ASSIGN_OR_RETURN(row->more, Compare(more, with_more));
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::StatusOr<RankedCluster> Winner(PlanScenario scenario, const RankedCluster& near) const {
+    scenario.tolerance = tolerance_;
+    scenario.near = {near};
+    ASSIGN_OR_RETURN(const ClusterRanking ranking,
+                     planner_.Rank({winner_.placement}, scenario, {}));
+    return ranking.ranked.front();
+  }
+
+  // What serves clearly less with the first seed is not clearly better with all, and left at that.
+  absl::StatusOr<SensitivityCase> Compare(PlanScenario scenario,
+                                          const RankedCluster& winner) const {
+    SensitivityCase one = {.change = winner.PerDevice() / winner_.PerDevice() - 1};
+    scenario.tolerance = tolerance_;
+    scenario.least = kClose * winner.score.samples.front() / winner.placement.NumDevices();
+    ASSIGN_OR_RETURN(const ClusterRanking ranking, planner_.Rank(rivals_, scenario, {}));
+    if (!ranking.HasWinner()) return one;
+    const RankedCluster& best = ranking.ranked.front();
+    const bool is_overtaken = best.PerDevice() > winner.PerDevice() && !best.IsTiedWith(winner);
+    if (is_overtaken) one.overtaken = best.placement.ToString();
+    return one;
+  }
+
+  const ClusterPlanner& planner_;
+  // Where all searches begin, so that what changes nothing is found to change nothing.
+  RankedCluster guess_;
+  RankedCluster winner_;
+  const std::vector<ClusterPlacement> rivals_;
+  const double tolerance_;
+};
+
 std::string ChangeText(const SensitivityCase& one) {
-  return absl::StrFormat("%+.1f%%%s", 100 * one.change,
+  constexpr double kLeast = 0.0005;  // not "-0.0%"
+  const double change = std::abs(one.change) < kLeast ? 0 : one.change;
+  return absl::StrFormat("%+.1f%%%s", 100 * change,
                          one.overtaken.empty() ? "" : absl::StrCat(" (then ", one.overtaken, ")"));
 }
 
@@ -92,32 +166,18 @@ absl::StatusOr<Sensitivity> FindSensitivity(
     const std::function<void(int done, int all)>& progress) {
   Sensitivity sensitivity;
   sensitivity.tolerance = std::min(kTolerance, planner.config().tolerance());
-  const ClusterPlacement winner = base.ranked.front().placement;
-  std::vector<ClusterPlacement> placements;
-  for (size_t i = 0; i < base.ranked.size() && i <= kMaxRivals; ++i) {
-    placements.push_back(base.ranked[i].placement);
-    if (i > 0) sensitivity.rivals.push_back(base.ranked[i].placement.ToString());
+  std::vector<ClusterPlacement> rivals;
+  for (size_t i = 1; i < base.ranked.size() && i <= kMaxRivals; ++i) {
+    rivals.push_back(base.ranked[i].placement);
+    sensitivity.rivals.push_back(rivals.back().ToString());
   }
-  PlanScenario here;
-  here.tolerance = sensitivity.tolerance;
-  here.searches_all = true;
-  ASSIGN_OR_RETURN(const ClusterRanking unchanged, planner.Rank(placements, here, {}));
-  const double goodput = Find(unchanged, winner).PerDevice();
-
+  Prober prober(planner, base.ranked.front(), std::move(rivals), sensitivity.tolerance);
+  RETURN_IF_ERROR(prober.Measure());
   const std::vector<Knob> knobs = AllKnobs(planner);
   for (const Knob& knob : knobs) {
     progress(static_cast<int>(sensitivity.rows.size()), static_cast<int>(knobs.size()));
     SensitivityRow row = {.name = knob.name};
-    for (SensitivityCase* one : {&row.less, &row.more}) {
-      PlanScenario scenario = here;
-      knob.turn(one == &row.less ? 1 - kStep : 1 + kStep, &scenario);
-      ASSIGN_OR_RETURN(const ClusterRanking ranking, planner.Rank(placements, scenario, {}));
-      const RankedCluster& scored = Find(ranking, winner);
-      const RankedCluster& best = ranking.ranked.front();
-      one->change = scored.PerDevice() / goodput - 1;
-      const bool is_overtaken = best.PerDevice() > scored.PerDevice() && !best.IsTiedWith(scored);
-      if (is_overtaken) one->overtaken = best.placement.ToString();
-    }
+    RETURN_IF_ERROR(prober.Probe(knob, &row));
     sensitivity.rows.push_back(std::move(row));
   }
   return sensitivity;

@@ -78,18 +78,7 @@ absl::StatusOr<std::vector<CompatRow>> MakeRows(const Config& config) {
   return rows;
 }
 
-// What only Tandem's own simulator has.
-absl::Status CheckCompatOptions(const Config& config) {
-  const char* given = config.search()            ? "search"
-                      : !config.html().empty()   ? "html"
-                      : !config.result().empty() ? "result"
-                                                 : nullptr;
-  if (given == nullptr) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("option --", given, ": not with --compat"));
-}
-
 absl::StatusOr<CompatSimulation> SimulateCompat(const Config& config) {
-  RETURN_IF_ERROR(CheckCompatOptions(config));
   CompatSimulation simulation;
   ASSIGN_OR_RETURN(const DistServeProfile profile, LoadCompatProfile(config));
   ASSIGN_OR_RETURN(simulation.slo, ParseCompatSlo(config));
@@ -195,6 +184,7 @@ void WriteRequests(const CompatSimulation& simulation, bool is_csv, std::ostream
 }  // namespace
 
 absl::Status RunSimulate(const Config& config) {
+  RETURN_IF_ERROR(CheckModeOptions(SIMULATE, config));
   if (config.compat().empty()) return RunClusterSimulation(config);
   const std::string& records = config.records();
   if (!records.empty()) RETURN_IF_ERROR(CheckWritable(records));

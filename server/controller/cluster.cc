@@ -123,8 +123,12 @@ std::vector<PlannedInstance> Cluster::PlannedInstances() const {
   return planned;
 }
 
-bool Cluster::AwaitRole(const RoleSwitch& change, absl::Duration timeout) const {
-  const auto is_over = [this, &change]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+bool Cluster::AwaitRole(const RoleSwitch& change, absl::Duration timeout,
+                        std::stop_token stop) const {
+  // Who unlocks a mutex looks at what others wait for. Outlives the lock below, which it takes.
+  const std::stop_callback on_stop(stop, [this] { absl::MutexLock lock(&mutex_); });
+  const auto is_over = [this, &change, &stop]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (stop.stop_requested()) return true;
     const auto found = instances_.find(change.id.value());
     return found == instances_.end() || found->second.registration().epoch() != change.epoch ||
            found->second.registration().role() == ToProto(change.to);

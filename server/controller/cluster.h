@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,8 +49,8 @@ class Cluster {
   std::vector<PlannedInstance> PlannedInstances() const;
 
   // Waits until the worker has told that it has its new role. False: it has not within `timeout`,
-  // or is gone.
-  bool AwaitRole(const RoleSwitch& change, absl::Duration timeout) const;
+  // or is gone, or `stop` was asked for.
+  bool AwaitRole(const RoleSwitch& change, absl::Duration timeout, std::stop_token stop) const;
 
  private:
   absl::Status CheckFits(const v1::RegisterRequest& registration) const

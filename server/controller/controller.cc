@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <random>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -33,10 +34,11 @@ constexpr absl::Duration kTick = absl::Milliseconds(100);
 constexpr std::chrono::seconds kSetRoleTimeout{5};
 
 // Roles change so seldom that a channel of its own is no waste.
-absl::Status SetRole(const std::string& address, const RoleSwitch& change) {
+absl::Status SetRole(const std::string& address, const RoleSwitch& change, std::stop_token stop) {
   const auto stub = v1::Worker::NewStub(CreateControlChannel(address));
   grpc::ClientContext context;
   context.set_deadline(std::chrono::system_clock::now() + kSetRoleTimeout);
+  const std::stop_callback on_stop(std::move(stop), [&context] { context.TryCancel(); });
   v1::SetRoleRequest request;
   request.set_epoch(change.epoch);
   request.set_role(ToProto(change.to));

@@ -228,9 +228,10 @@ absl::Status Planning::ApplyOne(const RoleSwitch& change) {
   found->view.role = change.to;
   RETURN_IF_ERROR(Annotate(CheckServable(instances), absl::StrCat("with ", change.id.value(),
                                                                   " switched, nothing is served")));
-  RETURN_IF_ERROR(
-      Annotate(set_role_(address, change), absl::StrCat("cannot switch ", change.id.value())));
-  if (!cluster_->AwaitRole(change, kRoleTimeout)) {
+  RETURN_IF_ERROR(Annotate(set_role_(address, change, stop_.get_token()),
+                           absl::StrCat("cannot switch ", change.id.value())));
+  if (!cluster_->AwaitRole(change, kRoleTimeout, stop_.get_token())) {
+    if (stop_.stop_requested()) return EndingError();
     return absl::DeadlineExceededError(
         absl::StrCat(change.id.value(), " has not told of its new role"));
   }

@@ -35,8 +35,9 @@ struct PlanningOptions {
 // calls are short.
 class Planning {
  public:
-  // Asks the worker at `address` for another role, and waits for its answer.
-  using SetRole = std::function<absl::Status(const std::string& address, const RoleSwitch& change)>;
+  // Asks the worker at `address` for another role, and waits for its answer, or until `stop`.
+  using SetRole = std::function<absl::Status(const std::string& address, const RoleSwitch& change,
+                                             std::stop_token stop)>;
   using OnAnswer = std::function<void(absl::StatusOr<v1::WhatIfResponse>)>;
 
   // `cluster` outlives it.
@@ -44,8 +45,8 @@ class Planning {
   ~Planning() { Stop(); }
 
   void Start();
-  // Ends a simulation that is under way. Its question and those that wait are answered with
-  // UNAVAILABLE, as are later ones. Idempotent.
+  // Ends a simulation or a change of roles that is under way. The simulation's question and those
+  // that wait are answered with UNAVAILABLE, as are later ones. Idempotent.
   void Stop();
 
   // A request was routed or refused; those that are tried again are counted once.
@@ -82,7 +83,7 @@ class Planning {
   void Count(const std::string& action);
 
   // Fixed after construction.
-  std::stop_source stop_;  // of simulations; thread-safe
+  std::stop_source stop_;  // of simulations and changes of roles; thread-safe
   const PlanningOptions options_;
   Cluster* const cluster_;
   const SetRole set_role_;

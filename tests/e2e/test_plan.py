@@ -155,6 +155,29 @@ def test_plan_tells_what_the_winner_hangs_on(made_up_profile):
     assert changes["prompt tokens"]["less"]["change"] > 0 > changes["prompt tokens"]["more"]["change"]
 
 
+def test_simulate_says_what_no_instance_has_room_for(made_up_profile):
+    arguments = ["--profile", made_up_profile, "--mixed", "1", "--requests", "40", "--output-tokens", "4"]
+    some = json.loads(tandem("simulate", *arguments, "--prompt-tokens", "6000..12000", "--json").stdout)
+    assert some["refused"]["max_prompt_tokens"] == 8191
+    assert some["failed"] == some["refused"]["requests"] > 0 and some["completed"] + some["failed"] == 40
+    table = tandem("simulate", *arguments, "--prompt-tokens", "6000..12000").stdout
+    assert f"{some['failed']} of the 40 requests are refused at every rate" in table
+    assert "the others differ in numbers" in table
+    none = tandem("simulate", *arguments, "--prompt-tokens", "9000..12000")
+    assert none.returncode != 0
+    assert "none of the 40 requests can be served" in none.stderr and "up to 8191" in none.stderr
+
+
+def test_plan_takes_no_longer_where_a_pool_is_larger_than_any_machines(made_up_profile):
+    profile = json.loads(made_up_profile.read_text())
+    profile["instances"][0]["num_kv_tokens"] = 2**31
+    made_up_profile.write_text(json.dumps(profile))
+    # Each simulation would fill gigabytes if it touched every block of the pools.
+    result = tandem("plan", *plan_arguments(made_up_profile), "--gpus-per-node", "2", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["placements"]
+
+
 def test_simulate_takes_a_trace(tmp_path):
     trace = tmp_path / "trace.json"
     trace.write_text(json.dumps([{"start_time": 5 + at / 1000, "prompt_len": prompt, "output_len": output}
@@ -220,6 +243,10 @@ def test_plan_knows_the_theory():
     ("plan", [*COMPAT[:3], "facebook/opt-1b", *COMPAT[4:], *SHAREGPT, *TARGETS], "facebook/opt-1b"),
     ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--phases", "independent"], "--affinity high"),
     ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--lengths", "/nowhere"], "/nowhere"),
+    ("plan", [*CLUSTER[:2], *SHAREGPT, *TARGETS, "--max-rate", "3"], "--max-rate: only with --compat"),
+    ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--crossover", "slo"], "--crossover: not with --compat"),
+    ("simulate", [*CLUSTER, *SHAREGPT, "--ttft-percentile", "99"], "--ttft-percentile: only with --compat"),
+    ("plan", ["--profile", "/dev/null", *TARGETS], "/dev/null: not a profile: the file is empty"),
 ])
 def test_bad_input_is_named(command, arguments, reason):
     result = tandem(command, *arguments)

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <random>
 
 namespace tandem {
@@ -21,6 +22,21 @@ TEST(BlockManagerTest, StartsWithAllBlocksFree) {
   EXPECT_EQ(blocks.NumBlocks(0), 0);
   EXPECT_EQ(blocks.NumBlocks(16), 1);
   EXPECT_EQ(blocks.NumBlocks(17), 2);
+}
+
+TEST(BlockManagerTest, APoolLargerThanAnyMemoryCostsOnlyWhatIsUsedOfIt) {
+  constexpr int kHuge = std::numeric_limits<int>::max();
+  BlockManager blocks(kHuge, 16);
+  std::vector<BlockId> table;
+  ASSERT_TRUE(blocks.Allocate(3, BlockState::kRunning, &table));
+  EXPECT_THAT(table, ElementsAre(0, 1, 2));
+  EXPECT_EQ(blocks.num_free(), kHuge - 3);
+  EXPECT_EQ(blocks.state(kHuge - 1), BlockState::kFree);
+  EXPECT_TRUE(blocks.CheckState({{kHuge - 1}}, BlockState::kFree).ok());
+  EXPECT_EQ(blocks.Move({{kHuge - 1}}, BlockState::kRunning, BlockState::kFree).message(),
+            "block 2147483646 is free, not running");
+  ASSERT_TRUE(blocks.Move(table, BlockState::kRunning, BlockState::kFree).ok());
+  EXPECT_TRUE(blocks.CheckLedger().ok());
 }
 
 TEST(BlockManagerTest, CountsEachStateAsBlocksMove) {

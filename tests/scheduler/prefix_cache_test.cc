@@ -15,7 +15,7 @@ using ::testing::Optional;
 const std::vector<TokenId> kA = {1, 2}, kB = {3, 4}, kC = {5, 6};
 
 TEST(PrefixCacheTest, FindsBlocksBehindTheirPrefixOnly) {
-  PrefixCache cache(4);
+  PrefixCache cache;
   PrefixChain chain = PrefixChain::Root(0);
   EXPECT_TRUE(cache.Insert(kA, 2, &chain));
   EXPECT_TRUE(cache.Insert(kB, 0, &chain));
@@ -33,7 +33,7 @@ TEST(PrefixCacheTest, FindsBlocksBehindTheirPrefixOnly) {
 }
 
 TEST(PrefixCacheTest, KeepsTheFirstOfTwoBlocksThatHoldTheSame) {
-  PrefixCache cache(4);
+  PrefixCache cache;
   PrefixChain first = PrefixChain::Root(0), second = PrefixChain::Root(0);
   EXPECT_TRUE(cache.Insert(kA, 0, &first));
   EXPECT_FALSE(cache.Insert(kA, 1, &second));
@@ -44,7 +44,7 @@ TEST(PrefixCacheTest, KeepsTheFirstOfTwoBlocksThatHoldTheSame) {
 }
 
 TEST(PrefixCacheTest, GivesUpWhatWasUnusedForLongest) {
-  PrefixCache cache(4);
+  PrefixCache cache;
   PrefixChain chain = PrefixChain::Root(0);
   cache.Insert(kA, 0, &chain);
   cache.Insert(kB, 1, &chain);
@@ -60,7 +60,7 @@ TEST(PrefixCacheTest, GivesUpWhatWasUnusedForLongest) {
 }
 
 TEST(PrefixCacheTest, FindsNothingBehindWhatWasGivenUp) {
-  PrefixCache cache(4);
+  PrefixCache cache;
   PrefixChain chain = PrefixChain::Root(0);
   cache.Insert(kA, 0, &chain);
   const PrefixChain behind_a = chain;
@@ -79,7 +79,7 @@ TEST(PrefixCacheTest, FindsNothingBehindWhatWasGivenUp) {
 
 TEST(PrefixCacheTest, AgreesWithAMapOfPrefixes) {
   std::mt19937 random(1);
-  PrefixCache cache(30);
+  PrefixCache cache;
   std::map<std::vector<TokenId>, BlockId> model;  // by all tokens up to the block's end
   std::vector<BlockId> unused;                    // of the model's blocks, oldest first
   std::vector<BlockId> spare(30);

@@ -90,6 +90,37 @@ TEST(ClusterScorerTest, WhereTheSearchBeginsHardlyMatters) {
   EXPECT_GT(near.failing, near.rate);
 }
 
+TEST(ClusterScorerTest, ASimilarSituationSparesRuns) {
+  auto options = Options(absl::Seconds(1), absl::Milliseconds(30));
+  options.search.tolerance = 0.02;
+  const SeedScore from_scratch = Score(Together(), options);
+  EXPECT_GT(from_scratch.fall, 0.1);
+  for (const double factor : {0.8, 1.0, 1.25}) {
+    const SeedScore near =
+        Score(Together(), options, {.rate = factor * from_scratch.rate, .fall = from_scratch.fall});
+    EXPECT_NEAR(near.rate / from_scratch.rate, 1, 0.02) << factor;
+    EXPECT_LT(near.num_simulations, from_scratch.num_simulations) << factor;
+    EXPECT_GT(near.fall, 0) << factor;
+    EXPECT_NEAR(absl::FDivDuration(near.mean_ttft, from_scratch.mean_ttft), 1, 0.2) << factor;
+  }
+}
+
+TEST(ClusterScorerTest, AGuessThatIsFarOffIsFoundAllTheSame) {
+  const auto options = Options(absl::Seconds(1), absl::Milliseconds(30));
+  const double rate = Score(Together(), options).rate;
+  for (const double factor : {0.02, 40.0}) {
+    const SeedScore score = Score(Together(), options, {.rate = factor * rate, .fall = 5});
+    EXPECT_NEAR(score.rate / rate, 1, 0.03) << factor;
+  }
+}
+
+TEST(ClusterScorerTest, ASimilarSituationGivesNoRateToTargetsThatNothingMeets) {
+  const SeedScore score =
+      Score(Apart(), Options(absl::Milliseconds(100), absl::Seconds(1)), {.rate = 1, .fall = 2});
+  EXPECT_EQ(score.rate, 0);
+  EXPECT_LE(score.num_simulations, 3);
+}
+
 TEST(ClusterScorerTest, WhatDoesNotServeTheLeastRateIsLeftAtThat) {
   const auto options = Options(absl::Seconds(1), absl::Milliseconds(30));
   const double rate = Score(Together(), options).rate;
@@ -103,11 +134,12 @@ TEST(ClusterScorerTest, WhatDoesNotServeTheLeastRateIsLeftAtThat) {
 
 TEST(ClusterScorerTest, SeedsCombineToTheirMeanWithItsInterval) {
   const ClusterScore score =
-      Combine({{.rate = 1, .mean_ttft = absl::Seconds(1), .ttft_missed = 0.1},
-               {.rate = 3, .mean_ttft = absl::Seconds(2), .unserved = 0.2}});
+      Combine({{.rate = 1, .fall = 4, .mean_ttft = absl::Seconds(1), .ttft_missed = 0.1},
+               {.rate = 3, .fall = 5, .mean_ttft = absl::Seconds(2), .unserved = 0.2}});
   EXPECT_DOUBLE_EQ(score.rate.mean, 2);
   EXPECT_GT(score.rate.half_width, 10) << "two seeds tell little";
   EXPECT_EQ(score.samples, (std::vector<double>{1, 3}));
+  EXPECT_EQ(score.falls, (std::vector<double>{4, 5}));
   EXPECT_EQ(score.mean_ttft[1], absl::Seconds(2));
   EXPECT_DOUBLE_EQ(score.ttft_missed, 0.05);
   EXPECT_DOUBLE_EQ(score.unserved, 0.1);

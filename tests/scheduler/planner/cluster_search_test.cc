@@ -182,6 +182,40 @@ TEST(ClusterSearchTest, LaterRoundsAskFirstForWhatKeepsThemInTheSearch) {
   EXPECT_DOUBLE_EQ(ranking.outclassed[15].per_device_below, 0.85 * 2);
 }
 
+TEST(ClusterSearchTest, WhatIsKnownOfASimilarSituationIsWhereTheSearchBegins) {
+  const std::vector<ClusterPlacement> candidates = {
+      {.num_mixed = 1}, {.num_mixed = 2}, {.num_prefill = 1, .num_decode = 1}};
+  ClusterSearchOptions options = {.num_seeds = 2};
+  options.near = {{candidates[1], {.samples = {4, 5}, .falls = {2, 3}}},
+                  {candidates[2], {.samples = {0}, .falls = {0}}}};
+  std::vector<std::pair<std::string, RateGuess>> asked;
+  const auto scorer = [&](const ClusterPlacement& placement, int,
+                          const RateGuess& guess) -> absl::StatusOr<SeedScore> {
+    asked.emplace_back(placement.ToString(), guess);
+    return Found(placement.num_mixed == 1 ? 0.5 : 6, guess);
+  };
+  ASSERT_TRUE(RankClusters(candidates, scorer, options).ok());
+  ASSERT_EQ(asked.size(), 5);
+  EXPECT_EQ(asked[0].first, "2 mixed") << "first, to tell what others have to serve";
+  EXPECT_EQ(asked[0].second.rate, 4);
+  EXPECT_EQ(asked[0].second.fall, 2);
+  EXPECT_EQ(asked[1].first, "1 mixed");
+  EXPECT_TRUE(asked[1].second.is_least);
+  EXPECT_DOUBLE_EQ(asked[1].second.rate, 0.85 * 6 / 2);
+  EXPECT_EQ(asked[2].second.fall, 0) << "it served nothing there";
+  EXPECT_EQ(asked[3].first, "2 mixed");
+  EXPECT_DOUBLE_EQ(asked[3].second.rate, 6.0 * 5 / 4) << "as the seeds differ there";
+  EXPECT_EQ(asked[3].second.fall, 3);
+}
+
+TEST(ClusterSearchTest, WhatServesLessThanTheLeastIsOutclassed) {
+  const std::vector<ClusterPlacement> candidates = {{.num_mixed = 1}, {.num_mixed = 2}};
+  const ClusterRanking ranking = RankRates(candidates, {{1.5}, {1.6}}, {.least = 1});
+  ASSERT_EQ(ranking.ranked.size(), 1);
+  EXPECT_EQ(ranking.ranked[0].placement, candidates[0]);
+  EXPECT_DOUBLE_EQ(ranking.outclassed.at(0).per_device_below, 1);
+}
+
 TEST(ClusterSearchTest, KnowsTheBestApartAndTheBestTogether) {
   const std::vector<ClusterPlacement> candidates = {
       {.num_mixed = 1}, {.num_mixed = 2}, {.num_prefill = 1, .num_decode = 1}};

@@ -97,6 +97,7 @@ TEST(ProfileTest, TellsInstancesApartByTheirThreads) {
 }
 
 TEST(ProfileTest, NamesWhatIsMissingOrMakesNoSense) {
+  EXPECT_THAT(ErrorOf(" \n"), HasSubstr("not a profile: the file is empty"));
   EXPECT_THAT(ErrorOf("{"), HasSubstr("not a profile"));
   EXPECT_THAT(ErrorOf("[]"), HasSubstr("not a profile"));
   EXPECT_THAT(ErrorOf(R"({"tandem_profile":1,"instances":[1]})"), HasSubstr("instances[0]"));

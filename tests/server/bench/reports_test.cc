@@ -129,6 +129,19 @@ TEST(ReportTableTest, ShowsRunsErrorsAndTheSearch) {
                            HasSubstr("--max-requests")));
 }
 
+TEST(ReportTableTest, ErrorsThatDifferInNumbersOnlyAreOneLine) {
+  RunResult run = MakeRun(2, 50);
+  for (const char* error : {"prompt of 90 tokens", "prompt of 1234 tokens", "lost"}) {
+    RequestRecord& record = run.records.emplace_back(run.records.back());
+    record.outcome = RequestRecord::Outcome::kFailed;
+    record.error = error;
+  }
+  const std::string table = ReportTable(Series({run}));
+  EXPECT_THAT(table, HasSubstr("2 x failed: prompt of 90 tokens (the first; the others differ in "
+                               "numbers)\n"));
+  EXPECT_THAT(table, HasSubstr("1 x failed: lost\n"));
+}
+
 TEST(ReportTableTest, NothingServedShowsNoLatencies) {
   RunResult run = MakeRun(2, 50);
   run.records.erase(run.records.begin(), run.records.begin() + 3);

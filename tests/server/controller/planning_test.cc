@@ -68,7 +68,7 @@ class PlanningTest : public testing::Test {
   }
 
   Planning::SetRole Obey() {
-    return [this](const std::string& address, const RoleSwitch& change) {
+    return [this](const std::string& address, const RoleSwitch& change, std::stop_token) {
       asked_.push_back(address + " " + std::string(InstanceRoleName(change.to)));
       v1::HeartbeatRequest beat = Beat(change.id.value(), change.epoch);
       beat.set_role(ToProto(change.to));
@@ -182,11 +182,12 @@ TEST_F(PlanningTest, OffDecidesNothingButKnowsTheTraffic) {
 
 TEST_F(PlanningTest, WhatAWorkerRefusesIsTriedAgainAfterTheCooldown) {
   bool refuses = true;
-  Planning planning(Options(ReplanMode::kOn), &cluster_,
-                    [&](const std::string& address, const RoleSwitch& change) {
-                      if (!refuses) return Obey()(address, change);
-                      return absl::FailedPreconditionError("epoch 2 has ended");
-                    });
+  Planning planning(
+      Options(ReplanMode::kOn), &cluster_,
+      [&](const std::string& address, const RoleSwitch& change, std::stop_token stop) {
+        if (!refuses) return Obey()(address, change, stop);
+        return absl::FailedPreconditionError("epoch 2 has ended");
+      });
   Run(planning, 50, 10, absl::Minutes(2));
   Run(planning, 400, 5, absl::Minutes(2));
   EXPECT_EQ(Count(planning, "failed"), 1);
@@ -197,6 +198,22 @@ TEST_F(PlanningTest, WhatAWorkerRefusesIsTriedAgainAfterTheCooldown) {
   Run(planning, 400, 5, absl::Minutes(3));
   EXPECT_EQ(Count(planning, "failed"), 1);
   EXPECT_EQ(Count(planning, "switch"), 1);
+}
+
+TEST_F(PlanningTest, AStopEndsTheWaitForAWorkersNewRole) {
+  Planning* ending = nullptr;
+  Planning planning(Options(ReplanMode::kOn), &cluster_,
+                    [&](const std::string&, const RoleSwitch&, std::stop_token stop) {
+                      EXPECT_FALSE(stop.stop_requested());
+                      ending->Stop();
+                      EXPECT_TRUE(stop.stop_requested());
+                      return absl::OkStatus();  // and it never tells of the role
+                    });
+  ending = &planning;
+  Run(planning, 50, 10, absl::Minutes(2));
+  Run(planning, 400, 5, absl::Minutes(2));
+  EXPECT_EQ(Count(planning, "failed"), 1);
+  EXPECT_THAT(planning.Show(now_).decisions(0).reason(), HasSubstr("the scheduler is ending"));
 }
 
 // Of one prefill and one decode worker each is needed, whatever there is to gain.
