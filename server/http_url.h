@@ -5,6 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
@@ -34,8 +35,14 @@ inline absl::StatusOr<HttpUrl> ParseHttpUrl(const std::string& text) {
   const size_t colon = authority.rfind(':');
   url.host = authority.substr(0, colon);
   if (colon != std::string::npos) url.port = authority.substr(colon + 1);
-  if (url.host.empty() || url.port.empty()) {
+  if (url.host.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" names no host"));
+  }
+  constexpr int kLastPort = 65535;
+  int port = 0;
+  if (!absl::SimpleAtoi(url.port, &port) || port < 1 || port > kLastPort) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" names no port from 1 to ", kLastPort));
   }
   return url;
 }

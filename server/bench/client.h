@@ -29,6 +29,7 @@ struct Ask {
   std::string model;  // empty: the client's default
   std::string slo_class, tenant;
   int priority = 0;
+  bool names_targets = true;  // false: neither a class nor targets are told to the server
 };
 
 // One request on its way. Used in the thread of its client's io_context alone.

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -85,19 +86,21 @@ std::string Cell(const std::optional<double>& value, const std::optional<double>
   if (!value) return "-";
   std::string text = absl::StrFormat("%.4g", *value);
   if (first && *first != 0) {
-    absl::StrAppend(&text, absl::StrFormat(" (%+.1f%%)", 100 * (*value / *first - 1)));
+    const double percent = std::round(1000 * (*value / *first - 1)) / 10;
+    absl::StrAppend(&text, absl::StrFormat(" (%+.1f%%)", percent + 0.0));  // never -0.0
   }
   return text;
 }
 
-constexpr int kNameWidth = 22, kFirstWidth = 14, kOtherWidth = 24;
+constexpr int kNameWidth = 22, kMinFirstWidth = 14, kOtherWidth = 24;
 
 std::string RateTable(double rate, const std::vector<std::string>& names,
                       const std::vector<const json*>& runs) {
   std::string table =
       absl::StrFormat("%-*s", kNameWidth, absl::StrCat("rate ", RateText(rate), " req/s"));
+  const int first_width = std::max(kMinFirstWidth, static_cast<int>(names[0].size()) + 2);
   for (size_t i = 0; i < names.size(); ++i) {
-    absl::StrAppend(&table, absl::StrFormat("%*s", i == 0 ? kFirstWidth : kOtherWidth, names[i]));
+    absl::StrAppend(&table, absl::StrFormat("%*s", i == 0 ? first_width : kOtherWidth, names[i]));
   }
   table += "\n";
   for (const Metric& metric : kMetrics) {
@@ -111,7 +114,7 @@ std::string RateTable(double rate, const std::vector<std::string>& names,
         &table, absl::StrFormat("%-*s", kNameWidth,
                                 absl::StrCat(metric.name, *metric.unit ? ", " : "", metric.unit)));
     for (size_t i = 0; i < values.size(); ++i) {
-      absl::StrAppend(&table, absl::StrFormat("%*s", i == 0 ? kFirstWidth : kOtherWidth,
+      absl::StrAppend(&table, absl::StrFormat("%*s", i == 0 ? first_width : kOtherWidth,
                                               Cell(values[i], i == 0 ? std::nullopt : values[0])));
     }
     table += "\n";
@@ -132,13 +135,27 @@ struct Comparison {
   std::vector<RunsByRate> runs;
 };
 
+// What --label said; empty where nothing.
+std::string LabelOf(const RunsByRate& runs) {
+  if (runs.empty()) return "";
+  const json& run = runs.begin()->second;
+  const auto label = run.find("label");
+  if (label == run.end() || !label->is_string()) return "";
+  return label->get<std::string>().substr(0, kOtherWidth - 2);
+}
+
 absl::StatusOr<Comparison> ReadFiles(const std::vector<ResultFile>& files) {
   Comparison comparison;
+  std::vector<std::string> labels;
   for (const ResultFile& file : files) {
     ASSIGN_OR_RETURN(RunsByRate runs, ReadRuns(file));
+    labels.push_back(LabelOf(runs));
     comparison.runs.push_back(std::move(runs));
     comparison.names.push_back(ShortName(file.name));
   }
+  // Labels tell more than names of files, if each has one of its own.
+  const std::set<std::string> different(labels.begin(), labels.end());
+  if (different.size() == labels.size() && !different.contains("")) comparison.names = labels;
   return comparison;
 }
 
@@ -188,7 +205,9 @@ std::optional<double> TightestScale(const json& run) {
   const auto scales = run.find("slo_scale");
   if (scales == run.end() || !scales->is_array()) return std::nullopt;
   for (const json& point : *scales) {
-    if (point.value("attainment", 0.0) >= kWantedAttainment) return point.value("scale", 0.0);
+    if (!point.is_object()) continue;
+    const std::optional<double> attainment = ValueOf(&point, {"attainment", "", ""});
+    if (attainment.value_or(0) >= kWantedAttainment) return ValueOf(&point, {"scale", "", ""});
   }
   return std::nullopt;
 }

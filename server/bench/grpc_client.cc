@@ -57,10 +57,14 @@ class GrpcExchange : public Exchange,
     if (!ok) return;
     const absl::Duration since_sent = TimeSince(sent_);
     if (response_.tokens_size() > 0 || !response_.text().empty()) {
-      if (!first_) {
+      if (!response_.text().empty() && !has_text_) {
+        has_text_ = true;
         first_ = since_sent;
-      } else {
+        gaps_ms_.clear();
+      } else if (first_) {
         gaps_ms_.push_back(absl::ToDoubleMilliseconds(since_sent - last_));
+      } else {
+        first_ = since_sent;
       }
       last_ = since_sent;
       num_tokens_ += response_.tokens_size();
@@ -117,7 +121,8 @@ class GrpcExchange : public Exchange,
   // Of gRPC's threads until the end of the call.
   grpc::ClientContext call_;
   v1::GenerateResponse response_;
-  std::optional<absl::Duration> first_;
+  std::optional<absl::Duration> first_;  // with text, once one has come
+  bool has_text_ = false;
   absl::Duration last_, ended_;
   std::vector<double> gaps_ms_;
   int num_tokens_ = 0;
@@ -147,7 +152,11 @@ class GrpcClient : public Client {
     request.set_ignore_eos(options.ignore_eos);
     request.set_priority(ask.priority);
     request.set_tenant(ask.tenant);
-    request.set_ttft_target_ms(absl::ToDoubleMilliseconds(options.ttft_target));
+    if (ask.names_targets) {
+      request.set_slo_class(ask.slo_class);
+      request.set_ttft_target_ms(absl::ToDoubleMilliseconds(options.ttft_target));
+      request.set_tpot_target_ms(absl::ToDoubleMilliseconds(options.tpot_target));
+    }
     return std::make_shared<GrpcExchange>(shared_, std::move(request));
   }
 

@@ -18,7 +18,9 @@ struct GrpcClientOptions {
   std::string model;
   bool ignore_eos = true;
   absl::Duration timeout = absl::Minutes(10);
-  absl::Duration ttft_target = absl::ZeroDuration();  // told to the server; zero: none
+  // Told to the server; zero: none.
+  absl::Duration ttft_target = absl::ZeroDuration();
+  absl::Duration tpot_target = absl::ZeroDuration();
 };
 
 // What the server says of its model. UNAVAILABLE where none answers within 10 s.

@@ -212,7 +212,7 @@ void AppendTokens(const std::vector<uint32_t>& tokens, std::string& body) {
 }
 
 // Nothing for an empty value; line breaks, which a trace may hold, become spaces.
-void AppendHeader(const char* name, const std::string& value, std::string& message) {
+void AppendHeader(absl::string_view name, const std::string& value, std::string& message) {
   if (value.empty()) return;
   absl::StrAppend(&message, name, ": ", absl::StrReplaceAll(value, {{"\r", " "}, {"\n", " "}}),
                   "\r\n");
@@ -226,7 +226,12 @@ class HttpClient : public Client {
     const std::string body = Body(ask);
     std::string message = shared_->head;
     absl::StrAppend(&message, "X-Request-Id: ", ask.id, "\r\n");
-    AppendHeader("x-llm-d-inference-objective", ask.slo_class, message);
+    if (ask.names_targets) {
+      AppendHeader("x-llm-d-inference-objective", ask.slo_class, message);
+      for (const auto& [name, value] : shared_->options.target_headers) {
+        AppendHeader(name, value, message);
+      }
+    }
     AppendHeader("x-llm-d-inference-fairness-id", ask.tenant, message);
     absl::StrAppend(&message, "Content-Length: ", body.size(), "\r\n\r\n", body);
     return std::make_shared<HttpExchange>(shared_, std::move(message));

@@ -22,6 +22,7 @@ struct HttpClientOptions {
   bool keep_alive = false;
   absl::Duration timeout = absl::Minutes(10);                // of a request, connecting included
   std::vector<std::pair<std::string, std::string>> headers;  // further ones
+  std::vector<std::pair<std::string, std::string>> target_headers;  // see Ask::names_targets
   std::string extra_body;  // a JSON object whose fields are merged into every request; may be empty
 };
 

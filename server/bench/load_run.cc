@@ -68,7 +68,8 @@ class LoadRun::Lane {
                .model = request.model,
                .slo_class = request.slo_class,
                .tenant = request.tenant,
-               .priority = request.priority};
+               .priority = request.priority,
+               .names_targets = run_.options_.names_targets};
     if (run_.options_.wants_text || !request.text.empty()) {
       ask.text = run_.prompts_.Text(request, index);
     } else {

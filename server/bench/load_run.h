@@ -27,7 +27,8 @@ using ClientFactory = std::function<std::unique_ptr<Client>(boost::asio::io_cont
 struct LoadRunOptions {
   ClientFactory make_client;  // once for each thread
   PromptOptions prompts;
-  bool wants_text = false;  // prompts as words instead of tokens
+  bool wants_text = false;    // prompts as words instead of tokens
+  bool names_targets = true;  // Ask::names_targets
   int num_threads = 1;
   SloTargets targets;
   // Ends the run early once more requests than this have missed a target, failed or been shed:

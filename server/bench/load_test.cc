@@ -49,7 +49,8 @@ class LoadTest {
     warmup.keeps_trace_times = false;
     constexpr double kAllAtOnce = std::numeric_limits<double>::infinity();
     ASSIGN_OR_RETURN(const Workload workload, MakeRunWorkload(warmup, kAllAtOnce, 0));
-    const RunResult result = Run(workload, kAllAtOnce, std::nullopt);
+    // So that the server, too, counts the runs alone by their targets.
+    const RunResult result = Run(workload, kAllAtOnce, {.names_targets = false});
     if (is_stopped_ || result.report.num_served > 0) return absl::OkStatus();
     return absl::UnknownError(
         absl::StrCat("no warm-up request was served: ", result.records[0].error));
@@ -61,7 +62,7 @@ class LoadTest {
     for (const std::optional<double>& rate : rates) {
       if (is_stopped_) break;
       ASSIGN_OR_RETURN(const Workload workload, MakeRunWorkload(options_, rate, 0));
-      Keep(Run(workload, rate.value_or(workload.Rate()), std::nullopt));
+      Keep(Run(workload, rate.value_or(workload.Rate()), {}));
     }
     return absl::OkStatus();
   }
@@ -74,7 +75,7 @@ class LoadTest {
       ASSIGN_OR_RETURN(const Workload workload, MakeRunWorkload(options_, rate, repetition));
       const int num_requests = static_cast<int>(workload.requests.size());
       const int max_misses = search.MaxMisses(num_requests);
-      RunResult result = Run(workload, rate, max_misses);
+      RunResult result = Run(workload, rate, {.max_misses = max_misses});
       if (!is_stopped_) {
         search.Add(result.was_stopped ? num_requests - max_misses - 1 : result.report.num_good,
                    num_requests);
@@ -91,10 +92,16 @@ class LoadTest {
   }
 
  private:
-  RunResult Run(const Workload& workload, double rate, std::optional<int> max_misses) {
+  struct RunLimits {
+    bool names_targets = true;
+    std::optional<int> max_misses;
+  };
+
+  RunResult Run(const Workload& workload, double rate, const RunLimits& limits) {
     LoadRunOptions run_options = options_.run;
     run_options.prompts.seed = MixSeed(options_.content_seed, ++num_runs_);
-    if (max_misses) run_options.max_misses = *max_misses;
+    run_options.names_targets = limits.names_targets;
+    if (limits.max_misses) run_options.max_misses = *limits.max_misses;
     LoadRun run(workload, run_options);
     const BenchClock::time_point start = BenchClock::now();
     while (!run.Wait(kProgressInterval)) {

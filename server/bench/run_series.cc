@@ -24,6 +24,7 @@ absl::Status ParseTarget(absl::string_view text, SloTargets& targets) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"", text, "\" is no target: expected ttft:MS, tpot:MS or e2el:MS"));
   }
+  if (*target) return absl::InvalidArgumentError(absl::StrCat(parts[0], " is given twice"));
   *target = absl::Milliseconds(ms);
   return absl::OkStatus();
 }

@@ -12,7 +12,7 @@ namespace tandem {
 namespace {
 
 constexpr double kWidth = 560, kHeight = 320;
-constexpr double kLeft = 62, kRight = 12, kTop = 34, kBottom = 46;
+constexpr double kLeft = 62, kRight = 12, kTop = 44, kBottom = 46;
 
 // Okabe and Ito's colours, which the colour-blind tell apart.
 constexpr const char* kColours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
@@ -31,6 +31,8 @@ class Axis {
         is_log_ ? std::log(value / min_) / std::log(max_ / min_) : (value - min_) / (max_ - min_);
     return pixels_.first + share * (pixels_.second - pixels_.first);
   }
+
+  double max() const { return max_; }
 
   // Round numbers, some five of them: 1, 2 or 5 times a power of ten.
   std::vector<double> Ticks() const {
@@ -82,9 +84,15 @@ Range XRange(const Plot& plot) {
 
 double YMax(const Plot& plot) {
   if (plot.y_max) return *plot.y_max;
-  double max = 0;
+  double highest = 0;
   for (const PlotCurve& curve : plot.curves) {
-    for (const auto& [x, y] : curve.points) max = std::max(max, y);
+    for (const auto& [x, y] : curve.points) highest = std::max(highest, y);
+  }
+  double max = highest;
+  // A mark further up would press the curves down to the axis.
+  constexpr double kFurthestMark = 3;
+  for (const PlotMark& mark : plot.marks) {
+    if (!mark.is_vertical && mark.at <= kFurthestMark * highest) max = std::max(max, mark.at);
   }
   return max > 0 ? max * 1.08 : 1;
 }
@@ -115,8 +123,8 @@ std::string AxesSvg(const Plot& plot, const Axis& x_axis, const Axis& y_axis) {
   svg += Line(kLeft, kBottomEdge, kRightEdge, kBottomEdge, "class=\"axis\"");
   svg += Line(kLeft, kTop, kLeft, kBottomEdge, "class=\"axis\"");
   svg += Text((kLeft + kRightEdge) / 2, kHeight - 8, "text-anchor=\"middle\"", plot.x_label);
-  svg += Text(kLeft - 50, kTop - 10, "", plot.y_label);
-  svg += Text((kLeft + kRightEdge) / 2, 16, "text-anchor=\"middle\" class=\"title\"", plot.title);
+  svg += Text(kLeft - 50, kTop - 12, "", plot.y_label);
+  svg += Text((kLeft + kRightEdge) / 2, 14, "text-anchor=\"middle\" class=\"title\"", plot.title);
   return svg;
 }
 
@@ -145,6 +153,10 @@ std::string MarkSvg(const PlotMark& mark, const Axis& x_axis, const Axis& y_axis
     const double x = x_axis.At(mark.at);
     return Line(x, kTop, x, kHeight - kBottom, "class=\"mark\"") +
            Text(x + 4, kTop + 12, "class=\"note\"", mark.name);
+  }
+  if (mark.at > y_axis.max()) {
+    return Text(kLeft + 6, kTop + 12, "class=\"note\"",
+                absl::StrFormat("%s %g, above", mark.name, mark.at));
   }
   const double y = y_axis.At(mark.at);
   return Line(kLeft, y, kWidth - kRight, y, "class=\"mark\"") +

@@ -15,7 +15,8 @@ struct PlotCurve {
   bool has_dots = false;
 };
 
-// A straight line across the plot, such as a target.
+// A straight line across the plot, such as a target; one that is far above all curves is told in
+// words.
 struct PlotMark {
   bool is_vertical = false;
   double at = 0;

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -59,7 +61,10 @@ absl::StatusOr<Target> MakeGrpcTarget(const Config& config, const SloTargets& ta
       .model = config.target_model().empty() ? info.id() : config.target_model(),
       .ignore_eos = config.ignore_eos(),
       .timeout = absl::Seconds(config.request_timeout())};
-  if (config.send_targets() && targets.ttft) options.ttft_target = *targets.ttft;
+  if (config.send_targets()) {
+    options.ttft_target = targets.ttft.value_or(absl::ZeroDuration());
+    options.tpot_target = targets.tpot.value_or(absl::ZeroDuration());
+  }
   return Target{.model = options.model,
                 .vocabulary = info.vocab_size(),
                 .make_client = [options](boost::asio::io_context& context) {
@@ -67,21 +72,32 @@ absl::StatusOr<Target> MakeGrpcTarget(const Config& config, const SloTargets& ta
                 }};
 }
 
-absl::StatusOr<std::vector<std::pair<std::string, std::string>>> MakeHeaders(
-    const Config& config, const SloTargets& targets) {
-  std::vector<std::pair<std::string, std::string>> headers;
-  if (!config.key().empty()) headers.emplace_back("Authorization", "Bearer " + config.key());
+// Whether a header tells a latency target or a class of them.
+bool IsTarget(absl::string_view header) {
+  const std::string name = absl::AsciiStrToLower(header);
+  for (const absl::string_view part : {"-slo-", "-ttft-ms", "-tpot-ms", "-inference-objective"}) {
+    if (absl::StrContains(name, part)) return true;
+  }
+  return false;
+}
+
+absl::Status TakeHeaders(const Config& config, const SloTargets& targets,
+                         HttpClientOptions& options) {
+  if (!config.key().empty()) {
+    options.headers.emplace_back("Authorization", "Bearer " + config.key());
+  }
   for (const std::string& text : config.header()) {
     ASSIGN_OR_RETURN(auto header, ParsePair("header", text));
-    headers.push_back(std::move(header));
+    (IsTarget(header.first) ? options.target_headers : options.headers)
+        .push_back(std::move(header));
   }
   const auto add = [&](const char* name, const std::optional<absl::Duration>& target) {
     if (!config.send_targets() || !target) return;
-    headers.emplace_back(name, absl::StrCat(absl::ToDoubleMilliseconds(*target)));
+    options.target_headers.emplace_back(name, absl::StrCat(absl::ToDoubleMilliseconds(*target)));
   };
   add("x-llm-d-slo-ttft-ms", targets.ttft);
   add("x-llm-d-slo-tpot-ms", targets.tpot);
-  return headers;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Target> MakeHttpTarget(const Config& config, const SloTargets& targets) {
@@ -92,7 +108,7 @@ absl::StatusOr<Target> MakeHttpTarget(const Config& config, const SloTargets& ta
                                .timeout = absl::Seconds(config.request_timeout()),
                                .extra_body = config.extra_body()};
   ASSIGN_OR_RETURN(options.url, ParseHttpUrl(config.url()));
-  ASSIGN_OR_RETURN(options.headers, MakeHeaders(config, targets));
+  RETURN_IF_ERROR(TakeHeaders(config, targets, options));
   if (!options.extra_body.empty() &&
       !json::parse(options.extra_body, nullptr, /*allow_exceptions=*/false).is_object()) {
     return WrongOption("extra-body", options.extra_body, "a JSON object");
@@ -138,6 +154,14 @@ std::function<absl::StatusOr<int>(absl::string_view)> TokenCounter(const Config&
   const HttpServer server = {.url = *url, .key = config.key()};
   if (!CountTokens(server, model, "a").ok()) return nullptr;
   return [server, model](absl::string_view text) { return CountTokens(server, model, text); };
+}
+
+// What can be told without the server, so that nobody starts one only to learn it.
+absl::Status CheckLoad(const Config& config) {
+  RETURN_IF_ERROR(ParseRates(config).status());
+  if (!config.trace().empty()) return ReadFile(config.trace()).status();
+  RETURN_IF_ERROR(LengthDistribution::Parse(config.prompt_tokens()).status());
+  return LengthDistribution::Parse(config.output_tokens()).status();
 }
 
 absl::Status ReadWorkload(const Config& config, const std::string& model,
@@ -213,6 +237,7 @@ absl::StatusOr<BenchSetup> MakeBenchSetup(const Config& config, absl::Time now) 
   ASSIGN_OR_RETURN(series.targets,
                    ParseTargets({config.goodput().begin(), config.goodput().end()}));
   options.run.targets = series.targets;
+  RETURN_IF_ERROR(CheckLoad(config));
   const bool is_grpc = !config.grpc().empty();
   ASSIGN_OR_RETURN(Target target, is_grpc ? MakeGrpcTarget(config, series.targets)
                                           : MakeHttpTarget(config, series.targets));

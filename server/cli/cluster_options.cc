@@ -45,7 +45,11 @@ absl::StatusOr<SimInstanceOptions> MakeInstance(const Config& config, InstanceRo
   instance.num_devices = profile.tp * profile.pp;
   const int64_t kv_tokens = config.kv_tokens() > 0 ? config.kv_tokens() : profile.num_kv_tokens;
   if (kv_tokens < profile.block_size) {
-    return absl::InvalidArgumentError("the profile knows no KV capacity: give --kv-tokens");
+    return absl::InvalidArgumentError(
+        config.kv_tokens() > 0
+            ? absl::StrCat("option --kv-tokens: ", kv_tokens, " tokens are less than a block of ",
+                           profile.block_size)
+            : std::string("the profile knows no KV capacity: give --kv-tokens"));
   }
   InstanceOptions& scheduler = instance.scheduler;
   scheduler.block_size = profile.block_size;

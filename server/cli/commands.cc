@@ -108,7 +108,8 @@ int RunCommand(const std::vector<std::string>& args) {
   const absl::Status status =
       config->rank() > 0 ? RunRankCommand(*config) : subcommand->run(*config);
   if (status.ok()) return 0;
-  std::cerr << "tandem " << args[0] << ": " << status.message() << std::endl;
+  // At once: other workers that share the terminal may have the same to say.
+  std::cerr << absl::StrCat("tandem ", args[0], ": ", status.message(), "\n") << std::flush;
   return status.code() == absl::StatusCode::kInvalidArgument ? kExitRefused : 1;
 }
 

@@ -59,6 +59,13 @@ absl::StatusOr<bool> ParseBool(absl::string_view text) {
   return Malformed("true or false", text);
 }
 
+// Whole numbers with all their digits.
+std::string NumberText(double value) {
+  constexpr double kExact = 9e15;
+  const bool is_whole = std::abs(value) < kExact && value == std::floor(value);
+  return is_whole ? absl::StrCat(static_cast<int64_t>(value)) : absl::StrCat(value);
+}
+
 absl::StatusOr<double> ParseNumber(const OptionInfo& info, absl::string_view text) {
   const auto [digits, factor] = SplitSuffix(absl::StripAsciiWhitespace(text), info.unit());
   double value = 0;
@@ -74,10 +81,10 @@ absl::StatusOr<double> ParseNumber(const OptionInfo& info, absl::string_view tex
   }
   value *= factor;
   if (info.has_min() && value < info.min()) {
-    return Malformed(absl::StrCat("at least ", info.min()), text);
+    return Malformed(absl::StrCat("at least ", NumberText(info.min())), text);
   }
   if (info.has_max() && value > info.max()) {
-    return Malformed(absl::StrCat("at most ", info.max()), text);
+    return Malformed(absl::StrCat("at most ", NumberText(info.max())), text);
   }
   return value;
 }

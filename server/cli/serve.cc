@@ -137,6 +137,8 @@ absl::Status RunServe(const Config& config) {
   if (status.ok()) {
     LOG(INFO) << "draining; a second signal ends at once";
     DrainGateway(*gateway, supervisor, absl::Seconds(config.drain_timeout()));
+  } else {
+    gateway->Shutdown(absl::ZeroDuration());  // before it misses the scheduler
   }
   supervisor.Terminate();
   AwaitWorkers(supervisor, absl::Now() + absl::Seconds(5));

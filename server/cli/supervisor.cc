@@ -2,6 +2,7 @@
 
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -54,9 +55,14 @@ absl::Status Supervisor::Spawn(Child& child, absl::Time now) {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setpgroup(&attributes, 0);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  // Nor our sockets: whom we listen to and talk with would not notice that we have ended.
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   pid_t pid = 0;
   const int error =
-      posix_spawn(&pid, executable_.c_str(), nullptr, &attributes, argv.data(), environ);
+      posix_spawn(&pid, executable_.c_str(), &actions, &attributes, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) {
     return absl::InternalError(
@@ -80,8 +86,11 @@ absl::Status Supervisor::OnExit(Child& child, int wait_status, absl::Time now) {
   child.restart_at = now + (settled ? absl::ZeroDuration() : child.pause);
   child.pause =
       settled ? kFirstPause : std::min(kLongestPause, std::max(kFirstPause, child.pause * 2));
+  const absl::Duration pause = child.restart_at - now;
   LOG(WARNING) << "instance=" << child.name << " " << DescribeExit(wait_status)
-               << "; starting it again in " << child.restart_at - now;
+               << "; starting it again "
+               << (pause > absl::ZeroDuration() ? absl::StrCat("in ", absl::FormatDuration(pause))
+                                                : std::string("at once"));
   return absl::OkStatus();
 }
 

@@ -56,8 +56,8 @@ absl::Status Cluster::Heartbeat(const v1::HeartbeatRequest& beat, absl::Time now
   state.set_healthy(beat.stats().healthy());
   state.set_draining(beat.draining());
   if (beat.role() != v1::ROLE_UNSPECIFIED && beat.role() != state.registration().role()) {
-    RETURN_IF_ERROR(ToRole(beat.role()).status());
-    LOG(INFO) << "instance=" << beat.instance_id() << " is " << v1::Role_Name(beat.role())
+    ASSIGN_OR_RETURN(const InstanceRole role, ToRole(beat.role()));
+    LOG(INFO) << "instance=" << beat.instance_id() << " role=" << InstanceRoleName(role)
               << " from now on";
     state.mutable_registration()->set_role(beat.role());
   }
@@ -77,7 +77,12 @@ void Cluster::Leave(const std::string& instance_id, uint64_t epoch) {
   absl::MutexLock lock(&mutex_);
   const auto it = instances_.find(instance_id);
   if (it == instances_.end() || it->second.registration().epoch() != epoch) return;
-  LOG(WARNING) << "left instance=" << instance_id << " epoch=" << epoch;
+  if (it->second.draining()) {
+    LOG(INFO) << "left instance=" << instance_id << " epoch=" << epoch;
+  } else {
+    LOG(WARNING) << "lost instance=" << instance_id << " epoch=" << epoch
+                 << ": its heartbeats have ended";
+  }
   router_.Remove(InstanceId(instance_id));
   instances_.erase(it);
 }

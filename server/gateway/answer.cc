@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "engine/core/log.h"
 #include "server/gateway/metrics.h"
 
 namespace tandem {
@@ -38,13 +37,17 @@ void Answer::Start(ActiveRequests::Place place) {
   group_ = std::make_shared<GenerationGroup>(exchange().strand(), shared_from_this());
   std::vector<GenerationRequest> samples = parts_.prepared.samples;
   const auto shared_place = std::make_shared<const ActiveRequests::Place>(std::move(place));
-  for (GenerationRequest& sample : samples) sample.place = shared_place;
+  for (GenerationRequest& sample : samples) {
+    sample.place = shared_place;
+    sample.client_request_id = call().request_id;
+  }
   // A route may fail at once, but never before Start has returned: its result is posted.
   group_->Start(services_, std::move(samples));
 }
 
 void Answer::OnRoute(int sample, absl::string_view path) {
   if (path_.empty()) path_ = std::string(path);
+  summaries_[sample].path = std::string(path);
 }
 
 void Answer::OnSampleEnd(int sample, const GenerationSummary& summary, bool is_last) {
@@ -77,12 +80,7 @@ void Answer::Record(const absl::Status& status) const {
   const Metrics::RequestOutcome outcome =
       OutcomeOfRequest(usage(), summaries_, status, call().request().received, parts_.prepared.slo);
   services_.metrics.ObserveRequest(outcome);
-  LOG(INFO) << "request_id=" << call().request_id << " outcome=" << outcome.outcome
-            << " path=" << (path_.empty() ? "none" : path_)
-            << " prompt_tokens=" << outcome.num_prompt_tokens
-            << " completion_tokens=" << outcome.num_completion_tokens
-            << " ttft_ms=" << absl::ToDoubleMilliseconds(summaries_.front().ttft)
-            << (status.ok() ? "" : " status=") << (status.ok() ? "" : status.ToString());
+  LogOutcome(call().request_id, outcome, summaries_.front(), status);
 }
 
 Usage Answer::usage() const { return SumUsage(parts_.prepared, parts_.request.n, summaries_); }
@@ -103,6 +101,8 @@ CollectedAnswer::CollectedAnswer(AnswerParts parts, const GenerationServices& se
 void CollectedAnswer::OnDelta(int sample, GenerationDelta delta) {
   Choice& choice = choices_[sample];
   choice.text += delta.text;
+  summaries_[sample].latency = delta.latency;
+  summaries_[sample].num_completion_tokens += static_cast<int>(delta.tokens.size());
   std::move(delta.tokens.begin(), delta.tokens.end(), std::back_inserter(choice.tokens));
   std::move(delta.prompt_logprobs.begin(), delta.prompt_logprobs.end(),
             std::back_inserter(choice.prompt_logprobs));

@@ -63,6 +63,7 @@ void ClusterEndpoints::Show(const HttpCall& call) const {
 
 absl::Status ClusterEndpoints::SetRole(const HttpCall& call) const {
   ASSIGN_OR_RETURN(const Json body, ParseJsonObject(call.request().body));
+  RETURN_IF_ERROR(CheckKnownFields(body, "", {"role"}));
   v1::SetRoleRequest request;
   ASSIGN_OR_RETURN(const v1::Role role, ParseRole(body));
   request.set_role(role);

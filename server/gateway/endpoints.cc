@@ -71,12 +71,10 @@ void Endpoints::AddTo(HttpRouter& router) {
 void Endpoints::Complete(ApiKind kind, const HttpCall& call) const {
   const absl::Status status = TryComplete(kind, call);
   if (status.ok()) return;
-  Metrics::RequestOutcome outcome{.outcome = OutcomeOf(status)};
   const SloClasses& classes = parts_.services.slo_classes;
-  if (std::string name = SloClassName(call.request().headers, classes); !name.empty()) {
-    outcome.slo_class = std::move(name);
-  }
-  parts_.metrics.ObserveRequest(outcome);
+  parts_.metrics.ObserveRequest(
+      {.outcome = OutcomeOf(status),
+       .slo_class = classes.LabelOf(SloWishOf(call.request().headers, classes))});
   call.RespondError(status, /*close=*/parts_.active_requests.is_draining());
 }
 

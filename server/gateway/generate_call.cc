@@ -52,10 +52,10 @@ void GenerateCall::Start() {
     if (self->end_) return;  // cancelled before it began
     const absl::Status status = self->TryBegin();
     if (status.ok()) return;
-    Metrics::RequestOutcome outcome{.outcome = OutcomeOf(status)};
-    const std::string& slo_class = self->request_.slo_class();
-    if (self->parts_.services.slo_classes.Has(slo_class)) outcome.slo_class = slo_class;
-    self->parts_.services.metrics.ObserveRequest(outcome);
+    const GenerationServices& services = self->parts_.services;
+    services.metrics.ObserveRequest(
+        {.outcome = OutcomeOf(status),
+         .slo_class = services.slo_classes.LabelOf(SloWishOf(self->request_))});
     self->End(status);
   });
 }
@@ -69,7 +69,7 @@ absl::Status GenerateCall::TryBegin() {
                                               .arrival = arrival_,
                                               .random_seed = RandomUint64(),
                                               .slo_classes = &parts_.services.slo_classes}));
-  request_id_ = request_.request_id().empty() ? RandomId() : request_.request_id();
+  request_id_ = ChooseRequestId(request_.request_id());
   num_samples_per_prompt_ = request.n;
   summaries_.resize(prepared_.samples.size());
 
@@ -81,7 +81,10 @@ absl::Status GenerateCall::TryBegin() {
   });
   std::vector<GenerationRequest> samples = prepared_.samples;
   const auto shared_place = std::make_shared<const ActiveRequests::Place>(std::move(place));
-  for (GenerationRequest& sample : samples) sample.place = shared_place;
+  for (GenerationRequest& sample : samples) {
+    sample.place = shared_place;
+    sample.client_request_id = request_id_;
+  }
   group_ = std::make_shared<GenerationGroup>(parts_.strand, shared_from_this());
   group_->Start(parts_.services, std::move(samples));
   return absl::OkStatus();
@@ -95,6 +98,8 @@ v1::GenerateResponse& GenerateCall::Queue(int sample) {
 }
 
 void GenerateCall::OnDelta(int sample, GenerationDelta delta) {
+  summaries_[sample].latency = delta.latency;
+  summaries_[sample].num_completion_tokens += static_cast<int>(delta.tokens.size());
   v1::GenerateResponse& response = Queue(sample);
   response.set_text(std::move(delta.text));
   for (const SampledToken& token : delta.tokens) *response.add_tokens() = ToProto(token);
@@ -122,8 +127,8 @@ void GenerateCall::OnSampleEnd(int sample, const GenerationSummary& summary, boo
   usage.set_completion_tokens(summary.num_completion_tokens);
   usage.set_cached_tokens(summary.num_cached_tokens);
   usage.set_kv_bytes(summary.kv_bytes);
-  usage.set_ttft_ms(absl::ToDoubleMilliseconds(summary.ttft));
-  usage.set_tpot_ms(absl::ToDoubleMilliseconds(summary.tpot));
+  usage.set_ttft_ms(absl::ToDoubleMilliseconds(summary.latency.ttft));
+  usage.set_tpot_ms(absl::ToDoubleMilliseconds(summary.latency.tpot));
   usage.set_path(summary.path);
   usage.set_predicted_ttft_ms(absl::ToDoubleMilliseconds(summary.predicted_ttft));
   usage.set_predicted_tpot_ms(absl::ToDoubleMilliseconds(summary.predicted_tpot));
@@ -169,8 +174,10 @@ void GenerateCall::End(const absl::Status& status) {
   end_ = status;
   if (!summaries_.empty()) {
     const Usage usage = SumUsage(prepared_, num_samples_per_prompt_, summaries_);
-    parts_.services.metrics.ObserveRequest(
-        OutcomeOfRequest(usage, summaries_, status, arrival_, prepared_.slo));
+    const Metrics::RequestOutcome outcome =
+        OutcomeOfRequest(usage, summaries_, status, arrival_, prepared_.slo);
+    parts_.services.metrics.ObserveRequest(outcome);
+    LogOutcome(request_id_, outcome, summaries_.front(), status);
   }
   WriteOn();
 }

@@ -32,7 +32,9 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
 
   void Start();
 
-  void OnRoute(int sample, absl::string_view path) override {}
+  void OnRoute(int sample, absl::string_view path) override {
+    summaries_[sample].path = std::string(path);
+  }
   void OnDelta(int sample, GenerationDelta delta) override;
   void OnSampleEnd(int sample, const GenerationSummary& summary, bool is_last) override;
   void OnGroupEnd(const absl::Status& status) override;

@@ -36,7 +36,8 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
               {.stop_strings = request_.stop_strings,
                .include_stop_str_in_output = request_.include_stop_str_in_output,
                .skip_special_tokens = request_.skip_special_tokens}),
-      stage_timer_(request_.arrival) {}
+      stage_timer_(request_.arrival),
+      latency_meter_(request_.arrival) {}
 
 Generation::~Generation() = default;
 
@@ -197,10 +198,15 @@ void Generation::Handle(Source source, const v1::TokenEvent& event) {
   TakeTokens(event, delta);
   FinishBy(event, delta);
   if (request_.is_prompt_only) DropOutput(delta);
-  if (!delta.tokens.empty()) {
-    CountLatency(event, static_cast<int>(delta.tokens.size()), arrived);
+  if (!delta.tokens.empty() || !delta.text.empty()) {
+    const auto num_tokens = static_cast<int>(delta.tokens.size());
+    const absl::Time now = absl::Now();
+    latency_meter_.Take(num_tokens, !delta.text.empty(), now);
+    summary_.latency = latency_meter_.latency();
+    if (num_tokens > 0) CountTokens(event, num_tokens, arrived, now);
     if (!has_shown_token) delta.first_token_stages = summary_.first_token_stages;
   }
+  delta.latency = summary_.latency;
   // The listener may let go of itself while it handles the end.
   const std::shared_ptr<GenerationListener> listener = listener_;
   if (!delta.tokens.empty() || !delta.prompt_logprobs.empty() || !delta.text.empty()) {
@@ -289,14 +295,12 @@ void Generation::DropOutput(GenerationDelta& delta) {
   summary_.num_completion_tokens = 0;
 }
 
-void Generation::CountLatency(const v1::TokenEvent& event, int num_tokens, absl::Time arrived) {
-  const absl::Time now = absl::Now();
+void Generation::CountTokens(const v1::TokenEvent& event, int num_tokens, absl::Time arrived,
+                             absl::Time now) {
   if (summary_.num_completion_tokens == num_tokens) {
-    first_token_time_ = now;
-    summary_.ttft = now - request_.arrival;
     stage_timer_.TakeFirstToken(event.times(), arrived, now);
     summary_.first_token_stages = stage_timer_.first_token();
-    services_.metrics.ObserveFirstToken(summary_.ttft, summary_.first_token_stages);
+    services_.metrics.ObserveFirstToken(summary_.latency.ttft, summary_.first_token_stages);
   } else {
     if (summary_.num_completion_tokens == num_tokens + 1) {
       stage_timer_.TakeSecondToken(event.times(), now);
@@ -305,7 +309,6 @@ void Generation::CountLatency(const v1::TokenEvent& event, int num_tokens, absl:
                                            summary_.path == "disaggregated");
     }
     services_.metrics.ObserveInterTokenGap(now - last_token_time_);
-    summary_.tpot = (now - first_token_time_) / (summary_.num_completion_tokens - 1);
   }
   last_token_time_ = now;
 }
@@ -350,7 +353,8 @@ void Generation::Fail(Source source, absl::Status status) {
 }
 
 void Generation::Migrate(Source source) {
-  LOG(WARNING) << "request_id=" << route_.request_id() << " goes on elsewhere after "
+  LOG(WARNING) << "request_id=" << route_.request_id()
+               << " client_request_id=" << request_.client_request_id << " goes on elsewhere after "
                << tokens_.size() << " tokens: " << last_failure_.ToString();
   Avoid(source);
   BeginNextAttempt();
@@ -404,6 +408,7 @@ void Generation::End(const absl::Status& status) {
     // To refuse costs little, and comes in bursts.
     if (!status.ok() && !absl::IsResourceExhausted(status)) {
       LOG(WARNING) << "generation failed request_id=" << route_.request_id()
+                   << " client_request_id=" << request_.client_request_id
                    << " prefill=" << summary_.prefill_instance
                    << " decode=" << summary_.decode_instance << ": " << status.ToString();
     }

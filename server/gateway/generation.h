@@ -19,6 +19,7 @@
 #include "server/gateway/active_requests.h"
 #include "server/gateway/executor.h"
 #include "server/gateway/output_text.h"
+#include "server/gateway/sample_latency.h"
 #include "server/gateway/slo.h"
 #include "server/gateway/stage_timer.h"
 #include "server/gateway/worker_call.h"
@@ -43,6 +44,7 @@ struct GenerationServices {
 
 struct GenerationRequest {
   std::string model;
+  std::string client_request_id;                       // for the log; the scheduler gives another
   std::shared_ptr<const std::vector<TokenId>> prompt;  // at least one token
   SamplingParams sampling;  // stop_token_ids with the model's end tokens unless they are ignored
   std::vector<TokenId> client_stop_token_ids;  // those that the client named
@@ -64,6 +66,7 @@ struct GenerationDelta {
   std::vector<SampledToken> tokens;  // a stop token included
   std::vector<PromptLogprob> prompt_logprobs;
   Stages first_token_stages;  // with the first token
+  SampleLatency latency;      // until now
 };
 
 // How a sample ended, and what it cost.
@@ -73,13 +76,12 @@ struct GenerationSummary {
   std::optional<TokenId> stop_token;                 // one that the client named
 
   int num_completion_tokens = 0;
-  int num_cached_tokens = 0;      // of the prompt
-  int64_t kv_bytes = 0;           // crossed between the workers
-  absl::Duration ttft;            // arrival -> first token here
-  absl::Duration tpot;            // mean gap between the tokens after the first; zero for one token
+  int num_cached_tokens = 0;  // of the prompt
+  int64_t kv_bytes = 0;       // crossed between the workers
+  SampleLatency latency;
   absl::Duration predicted_ttft;  // when it was routed first, from arrival on; zero: was not
   absl::Duration predicted_tpot;
-  Stages first_token_stages;   // of ttft; empty: not known
+  Stages first_token_stages;   // of the TTFT; empty: not known
   Stages second_token_stages;  // of the gap between the first two tokens; empty: not known
   std::string path;            // disaggregated | local | recomputed | migrated
   std::string prefill_instance;
@@ -143,7 +145,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void TakeStats(Source source, const v1::TokenEvent& event);
   void TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta);
   void DropOutput(GenerationDelta& delta);
-  void CountLatency(const v1::TokenEvent& event, int num_tokens, absl::Time arrived);
+  // `num_tokens` of an event that `arrived`; their text is ready `now`.
+  void CountTokens(const v1::TokenEvent& event, int num_tokens, absl::Time arrived, absl::Time now);
   void ReadOn(Source source);
 
   // A worker has failed: goes on elsewhere, or ends.
@@ -199,7 +202,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
   int next_prompt_logprob_ = 0;
   StageTimer stage_timer_;
   GenerationSummary summary_;
-  absl::Time first_token_time_;
+  LatencyMeter latency_meter_;
   absl::Time last_token_time_;
 };
 

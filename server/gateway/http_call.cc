@@ -3,6 +3,8 @@
 #include <random>
 #include <utility>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 namespace tandem {
@@ -34,6 +36,13 @@ HttpResponse ErrorResponse(const ApiError& error) {
 uint64_t RandomUint64() {
   std::random_device device;
   return uint64_t{device()} << 32 | device();
+}
+
+std::string ChooseRequestId(absl::string_view given) {
+  constexpr size_t kMaxLength = 128;
+  const bool is_printable = absl::c_all_of(given, [](char c) { return absl::ascii_isgraph(c); });
+  if (given.empty() || given.size() > kMaxLength || !is_printable) return RandomId();
+  return std::string(given);
 }
 
 std::string RandomId() {

@@ -28,6 +28,10 @@ struct HttpCall {
 // The error object as a response, with Retry-After where it helps.
 HttpResponse ErrorResponse(const ApiError& error);
 
+// The client's id if it can go into headers and logs as it is, else a new one: at most 128 bytes
+// that print.
+std::string ChooseRequestId(absl::string_view given);
+
 // 24 random hexadecimal digits.
 std::string RandomId();
 uint64_t RandomUint64();

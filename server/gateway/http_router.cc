@@ -1,6 +1,5 @@
 #include "server/gateway/http_router.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -12,17 +11,6 @@
 
 namespace tandem {
 namespace {
-
-constexpr size_t kMaxRequestIdLength = 128;
-
-// The client's id if it can go into headers and logs as it is, else a new one.
-std::string ChooseRequestId(const HttpRequest& request) {
-  const absl::string_view given = FindHeader(request.headers, "X-Request-Id");
-  const bool is_printable =
-      std::all_of(given.begin(), given.end(), [](char c) { return absl::ascii_isgraph(c); });
-  if (given.empty() || given.size() > kMaxRequestIdLength || !is_printable) return RandomId();
-  return std::string(given);
-}
 
 bool Matches(absl::string_view pattern, absl::string_view path) {
   if (!absl::ConsumeSuffix(&pattern, "*")) return path == pattern;
@@ -94,7 +82,9 @@ absl::Status HttpRouter::CheckKey(const HttpRequest& request) const {
 
 void HttpRouter::Handle(const std::shared_ptr<HttpExchange>& exchange) const {
   HttpCall call{
-      .exchange = exchange, .request_id = ChooseRequestId(exchange->request()), .path_tail = ""};
+      .exchange = exchange,
+      .request_id = ChooseRequestId(FindHeader(exchange->request().headers, "X-Request-Id")),
+      .path_tail = ""};
   const HttpRequest& request = exchange->request();
   const std::string method = request.method == "HEAD" ? "GET" : request.method;
   std::string allowed;
@@ -109,6 +99,11 @@ void HttpRouter::Handle(const std::shared_ptr<HttpExchange>& exchange) const {
     }
     if (method == "POST" && !IsJson(FindHeader(request.headers, "Content-Type"))) {
       return RespondProtocolError(call, 415, "The Content-Type must be application/json.", {});
+    }
+    const absl::string_view encoding = FindHeader(request.headers, "Content-Encoding");
+    if (!encoding.empty() && !absl::EqualsIgnoreCase(encoding, "identity")) {
+      return RespondProtocolError(
+          call, 415, absl::StrCat("The Content-Encoding ", encoding, " is not understood."), {});
     }
     if (absl::EndsWith(route.path, "*")) {
       call.path_tail = PercentDecode(request.path.substr(route.path.size() - 1));

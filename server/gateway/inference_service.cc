@@ -35,9 +35,9 @@ absl::Status TakeTarget(absl::string_view field, double ms, std::optional<absl::
 }
 
 absl::Status TakeSlo(const v1::GenerateRequest& proto, SloWish& slo) {
+  slo.class_name = proto.slo_class();
   RETURN_IF_ERROR(TakeTarget("ttft_target_ms", proto.ttft_target_ms(), slo.ttft));
   RETURN_IF_ERROR(TakeTarget("tpot_target_ms", proto.tpot_target_ms(), slo.tpot));
-  slo.class_name = proto.slo_class();
   if (proto.has_reject_late()) slo.reject_late = proto.reject_late();
   return absl::OkStatus();
 }
@@ -101,6 +101,12 @@ absl::StatusOr<ApiRequest> FromProto(const v1::GenerateRequest& proto) {
   RETURN_IF_ERROR(TakeSlo(proto, request.slo));
   request.stream = true;
   return request;
+}
+
+SloWish SloWishOf(const v1::GenerateRequest& proto) {
+  SloWish slo;
+  TakeSlo(proto, slo).IgnoreError();  // what it has taken until then is what counts
+  return slo;
 }
 
 absl::Status InferenceService::CheckKey(const grpc::CallbackServerContext& context) const {

@@ -43,4 +43,7 @@ class InferenceService final : public v1::Inference::CallbackService {
 // A message as the request it means; the same limits as over HTTP, errors name the proto's field.
 absl::StatusOr<ApiRequest> FromProto(const v1::GenerateRequest& proto);
 
+// Its latency targets alone, as far as they can be read.
+SloWish SloWishOf(const v1::GenerateRequest& proto);
+
 }  // namespace tandem

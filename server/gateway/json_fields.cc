@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/core/status_macros.h"
 #include "server/gateway/error.h"
 
@@ -130,6 +133,17 @@ absl::StatusOr<std::vector<TokenId>> AsTokenIds(absl::string_view field, const J
     ids.push_back(static_cast<TokenId>(id));
   }
   return ids;
+}
+
+absl::Status CheckKnownFields(const Json& object, absl::string_view prefix,
+                              std::initializer_list<absl::string_view> names) {
+  for (const auto& [key, value] : object.items()) {
+    if (absl::c_linear_search(names, key)) continue;
+    const std::string field = absl::StrCat(prefix, key);
+    return InvalidField(field, absl::StrCat("`", field, "` is not known here; there are ",
+                                            absl::StrJoin(names, ", "), "."));
+  }
+  return absl::OkStatus();
 }
 
 absl::string_view JsonTypeName(const Json& value) {

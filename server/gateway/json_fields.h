@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ absl::StatusOr<std::string> AsString(absl::string_view field, const Json& value)
 absl::StatusOr<std::vector<std::string>> AsStrings(absl::string_view field, const Json& value);
 // A list of ids that fit a TokenId; whether the vocabulary has them is not known here.
 absl::StatusOr<std::vector<TokenId>> AsTokenIds(absl::string_view field, const Json& value);
+
+// Refuses a field of `object` that is none of `names`; `prefix` is what it stands in, as "slo.".
+absl::Status CheckKnownFields(const Json& object, absl::string_view prefix,
+                              std::initializer_list<absl::string_view> names);
 
 // "string", "number", "null", ...: JSON's name of the value's type.
 absl::string_view JsonTypeName(const Json& value);

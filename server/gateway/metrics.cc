@@ -101,7 +101,8 @@ Metrics::Metrics()
                               "Samples that were not served the way they were routed.")),
       slo_requests_(MakeCounters(registry_, "tandem_slo_requests_total",
                                  "Requests by class and by whether they were answered within "
-                                 "their targets; failed and shed ones were not.")),
+                                 "their targets; failed and shed ones were not, nor those given "
+                                 "up while a late first token was waited for.")),
       slo_misses_(MakeCounters(registry_, "tandem_slo_missed_total",
                                "Requests that were not answered within their targets, by why: a "
                                "late first token, late further ones, or both; or no answer.")),
@@ -137,13 +138,14 @@ void Metrics::AddSloClass(const std::string& label) {
 }
 
 void Metrics::CountSlo(const RequestOutcome& outcome) {
-  if (outcome.outcome == "rejected" || outcome.outcome == "cancelled") return;
+  const bool is_given_up = outcome.outcome == "cancelled";
+  if (outcome.outcome == "rejected" || (is_given_up && !outcome.missed_ttft)) return;
   const auto miss = [&](const char* cause) {
     slo_misses_.Add({{"slo_class", outcome.slo_class}, {"cause", cause}}).Increment();
   };
   const bool is_answered = outcome.outcome == "stop" || outcome.outcome == "length";
-  if (!is_answered) miss(outcome.outcome == "shed" ? "shed" : "failed");
-  if (is_answered && outcome.missed_ttft) miss("ttft");
+  if (!is_answered && !is_given_up) miss(outcome.outcome == "shed" ? "shed" : "failed");
+  if ((is_answered || is_given_up) && outcome.missed_ttft) miss("ttft");
   if (is_answered && outcome.missed_tpot) miss("tpot");
   const bool is_met = is_answered && !outcome.missed_ttft && !outcome.missed_tpot;
   slo_requests_.Add({{"slo_class", outcome.slo_class}, {"met", is_met ? "true" : "false"}})

@@ -38,7 +38,7 @@ class Metrics {
     int num_cached_tokens = 0;
     int num_completion_tokens = 0;
     std::string slo_class = "none";  // Slo::label
-    // Of an answer that is complete.
+    // Of an answer that is complete, and the first also of one that its client gave up.
     bool missed_ttft = false;
     bool missed_tpot = false;
   };
@@ -57,7 +57,7 @@ class Metrics {
 
  private:
   // Goodput: requests that were answered within their targets, and why others were not. What the
-  // client got wrong or gave up is neither.
+  // client got wrong is neither, nor what it gave up before its first token was late.
   void CountSlo(const RequestOutcome& outcome);
 
   prometheus::Registry registry_;

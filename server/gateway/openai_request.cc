@@ -325,9 +325,9 @@ absl::Status CheckTogether(const Json& body, ApiRequest& out) {
                         "`prompt_logprobs` are not available when `stream=True`.");
   }
   if (out.max_tokens == 0 && !out.echo) {
-    return InvalidField(
-        IsPresent(body, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens",
-        "`max_tokens` must be at least 1, got 0.");
+    const char* field =
+        IsPresent(body, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
+    return InvalidField(field, absl::StrCat("`", field, "` must be at least 1, got 0."));
   }
   const int64_t num_samples = int64_t{out.n} * std::max<size_t>(out.prompts.size(), 1);
   if (num_samples > kMaxSamples) {

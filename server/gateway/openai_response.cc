@@ -288,8 +288,8 @@ Json TandemJson(absl::Span<const GenerationSummary> summaries, bool with_timing)
   const auto ms_or_null = [](absl::Duration time) {
     return time == absl::ZeroDuration() ? Json(nullptr) : Json(absl::ToDoubleMilliseconds(time));
   };
-  Json json = {{"ttft_ms", absl::ToDoubleMilliseconds(first.ttft)},
-               {"tpot_ms", absl::ToDoubleMilliseconds(first.tpot)},
+  Json json = {{"ttft_ms", absl::ToDoubleMilliseconds(first.latency.ttft)},
+               {"tpot_ms", absl::ToDoubleMilliseconds(first.latency.tpot)},
                {"kv_bytes", kv_bytes},
                {"path", first.path},
                {"prefill", name_or_null(first.prefill_instance)},

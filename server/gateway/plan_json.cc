@@ -4,9 +4,7 @@
 #include <string>
 #include <utility>
 
-#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "engine/core/status_macros.h"
 #include "server/gateway/cluster_metrics.h"
 #include "server/gateway/error.h"
@@ -18,17 +16,6 @@ constexpr int kMostInstances = 256;  // of a role, in a simulation
 
 // --- Questions.
 
-absl::Status CheckKnown(const Json& object, absl::string_view prefix,
-                        std::initializer_list<absl::string_view> names) {
-  for (const auto& [key, value] : object.items()) {
-    if (absl::c_linear_search(names, key)) continue;
-    const std::string field = absl::StrCat(prefix, key);
-    return InvalidField(field, absl::StrCat("`", field, "` is not known here; there are ",
-                                            absl::StrJoin(names, ", "), "."));
-  }
-  return absl::OkStatus();
-}
-
 // Null where it is not there.
 absl::StatusOr<const Json*> FindObject(const Json& body, const char* field,
                                        std::initializer_list<absl::string_view> names) {
@@ -38,7 +25,7 @@ absl::StatusOr<const Json*> FindObject(const Json& body, const char* field,
     return InvalidField(
         field, absl::StrCat("`", field, "` must be an object, got a ", JsonTypeName(*found), "."));
   }
-  RETURN_IF_ERROR(CheckKnown(*found, absl::StrCat(field, "."), names));
+  RETURN_IF_ERROR(CheckKnownFields(*found, absl::StrCat(field, "."), names));
   return &*found;
 }
 
@@ -152,7 +139,7 @@ Json PlanJson(const v1::Plan& plan) {
 }
 
 absl::StatusOr<v1::WhatIfRequest> ParseWhatIf(const Json& body) {
-  RETURN_IF_ERROR(CheckKnown(body, "", {"placement", "slo", "minutes", "rate_scale"}));
+  RETURN_IF_ERROR(CheckKnownFields(body, "", {"placement", "slo", "minutes", "rate_scale"}));
   v1::WhatIfRequest request;
   ASSIGN_OR_RETURN(const Json* placement,
                    FindObject(body, "placement", {"prefill", "decode", "mixed"}));

@@ -55,12 +55,30 @@ absl::StatusOr<bool> BoolOf(const HttpHeaders& headers, absl::string_view name, 
   return InvalidField(name, absl::StrCat(name, " must be true or false, got ", value));
 }
 
-}  // namespace
-
-std::string SloClassName(const HttpHeaders& headers, const SloClasses& classes) {
+// The class that the request names, if there is such a one; empty otherwise.
+std::string ClassNameOf(const HttpHeaders& headers, const SloClasses& classes) {
   const absl::string_view ours = FindHeader(headers, kOurClass);
   const absl::string_view name = ours.empty() ? FirstOf(headers, kOtherClasses).value : ours;
   return classes.Has(name) ? std::string(name) : "";
+}
+
+absl::Status TakeSlo(const HttpHeaders& headers, const SloClasses& classes, SloWish& slo) {
+  slo.class_name = ClassNameOf(headers, classes);
+  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTtftHeaders), slo.ttft));
+  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTpotHeaders), slo.tpot));
+  constexpr absl::string_view kReject = "x-tandem-reject-late";
+  if (!FindHeader(headers, kReject).empty()) {
+    ASSIGN_OR_RETURN(slo.reject_late, BoolOf(headers, kReject, false));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+SloWish SloWishOf(const HttpHeaders& headers, const SloClasses& classes) {
+  SloWish slo;
+  TakeSlo(headers, classes, slo).IgnoreError();  // what it has taken until then is what counts
+  return slo;
 }
 
 absl::Status TakeHeaders(const HttpHeaders& headers, const SloClasses& classes,
@@ -71,14 +89,7 @@ absl::Status TakeHeaders(const HttpHeaders& headers, const SloClasses& classes,
   if (!ours.empty() && !classes.Has(ours)) {
     return InvalidField(kOurClass, absl::StrCat("there is no SLO class \"", ours, "\""));
   }
-  request.slo.class_name = SloClassName(headers, classes);
-  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTtftHeaders), request.slo.ttft));
-  RETURN_IF_ERROR(TakeMilliseconds(FirstOf(headers, kTpotHeaders), request.slo.tpot));
-  constexpr absl::string_view kReject = "x-tandem-reject-late";
-  if (!FindHeader(headers, kReject).empty()) {
-    ASSIGN_OR_RETURN(request.slo.reject_late, BoolOf(headers, kReject, false));
-  }
-  return absl::OkStatus();
+  return TakeSlo(headers, classes, request.slo);
 }
 
 }  // namespace tandem

@@ -14,7 +14,7 @@ namespace tandem {
 absl::Status TakeHeaders(const HttpHeaders& headers, const SloClasses& classes,
                          ApiRequest& request);
 
-// The class that the request names, if there is such a one; empty otherwise.
-std::string SloClassName(const HttpHeaders& headers, const SloClasses& classes);
+// The latency targets alone, as far as they can be read.
+SloWish SloWishOf(const HttpHeaders& headers, const SloClasses& classes);
 
 }  // namespace tandem

@@ -59,8 +59,8 @@ v1::CompleteRequest MakeCompletion(uint64_t request_id, v1::RequestReport::Outco
   report.set_outcome(outcome);
   report.set_output_tokens(summary.num_completion_tokens);
   report.set_cached_tokens(summary.num_cached_tokens);
-  report.set_ttft_ms(absl::ToDoubleMilliseconds(summary.ttft));
-  report.set_tpot_ms(absl::ToDoubleMilliseconds(summary.tpot));
+  report.set_ttft_ms(absl::ToDoubleMilliseconds(summary.latency.ttft));
+  report.set_tpot_ms(absl::ToDoubleMilliseconds(summary.latency.tpot));
   return completion;
 }
 

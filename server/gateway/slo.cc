@@ -97,6 +97,11 @@ absl::StatusOr<Slo> SloClasses::Resolve(const SloWish& wish) const {
   return slo;
 }
 
+std::string SloClasses::LabelOf(const SloWish& wish) const {
+  const absl::StatusOr<Slo> slo = Resolve(wish);
+  return slo.ok() ? slo->label : std::string(kNoTargets);
+}
+
 std::vector<std::string> SloClasses::Labels() const {
   std::vector<std::string> labels = {std::string(kNoTargets), std::string(kOwnTargets)};
   for (const auto& [name, slo] : classes_) labels.push_back(name);

@@ -43,6 +43,9 @@ class SloClasses {
   // NOT_FOUND: there is no such class.
   absl::StatusOr<Slo> Resolve(const SloWish& wish) const;
 
+  // What a request that was refused is counted as: Slo::label, "none" where its class is unknown.
+  std::string LabelOf(const SloWish& wish) const;
+
   bool Has(absl::string_view name) const { return classes_.contains(std::string(name)); }
   // All values that Slo::label may have, so that what is counted by it is bounded.
   std::vector<std::string> Labels() const;

@@ -37,6 +37,7 @@ void StreamedAnswer::OnDelta(int sample, GenerationDelta delta) {
   std::move(delta.prompt_logprobs.begin(), delta.prompt_logprobs.end(),
             std::back_inserter(opening.prompt_logprobs));
   if (delta.tokens.empty() && delta.text.empty()) return;
+  summaries_[sample].latency = delta.latency;
   if (!delta.first_token_stages.empty()) {
     summaries_[sample].first_token_stages = std::move(delta.first_token_stages);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "server/gateway/generation.h"
@@ -26,5 +27,9 @@ Metrics::RequestOutcome OutcomeOfRequest(const Usage& usage,
                                          absl::Span<const GenerationSummary> summaries,
                                          const absl::Status& status, absl::Time arrival,
                                          const Slo& slo);
+
+// One line, at INFO, for a request that ends: `first` is its first sample.
+void LogOutcome(absl::string_view request_id, const Metrics::RequestOutcome& outcome,
+                const GenerationSummary& first, const absl::Status& status);
 
 }  // namespace tandem

@@ -2,13 +2,14 @@
 
 import html.parser
 import json
+import re
 import signal
 import subprocess
 
 import pytest
 
 from stub_openai import STREAM_HEAD, StubServer, answer, event, stream
-from tandem_server import BINARY, run_tandem, wait_until
+from tandem_server import BINARY, TandemServer, run_tandem, wait_until
 
 
 def bench(*arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess:
@@ -181,6 +182,9 @@ def test_several_threads_and_kept_connections_give_the_same_counts(keep_alive):
     (["--rates", "inf"], "number of requests"),
     (["--prompt-tokens", "many"], "many"),
     (["--goodput", "ttft"], "ttft"),
+    (["--goodput", "ttft:1", "ttft:2"], "ttft is given twice"),
+    (["--requests", "1000000000"], "at most 100000000,"),
+    (["--url", "http://127.0.0.1:99999"], "99999"),
     (["--search"], "--goodput"),
     (["--arrivals", "trace"], "--trace"),
     (["--trace", "no-such-file"], "no-such-file"),
@@ -199,6 +203,12 @@ def test_refuses_options_by_name(arguments, reason):
     assert run.returncode != 0
     assert reason in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_tells_a_wrong_load_before_it_looks_for_the_server():
+    for option, value in [("--rates", "fast"), ("--output-tokens", "many"), ("--trace", "no-such-file")]:
+        run = run_tandem("bench", "--url", "http://127.0.0.1:1", option, value)
+        assert run.returncode != 0 and value in run.stderr and "reach" not in run.stderr
 
 
 def test_says_that_no_server_is_there():
@@ -221,6 +231,60 @@ def test_loads_tandem_over_grpc(server):
                        "--output-tokens", "5", "--goodput", "ttft:60000", "--send-targets")
     assert (result["backend"], result["completed"], result["attainment"]) == ("grpc", 8, 1)
     assert (result["total_input_tokens"], result["total_output_tokens"]) == (8 * 32, 40)
+
+
+# Targets that every request meets or every one misses, so that this hangs on what counts and not on the machine's speed.
+EASY = ["ttft:60000", "tpot:60000"]
+MISSED_FIRST = ["ttft:0.0001", "tpot:60000"]
+MISSED_LATER = ["ttft:60000", "tpot:0.0001"]
+
+
+def slo_counts(server, slo_class: str) -> dict[str, float]:
+    """Of a class: served within the targets, not served within them, and those by cause."""
+    _, _, body = server.request("GET", "/metrics")
+    lines = re.findall(rf'^tandem_slo_\w+_total\{{(?:met|cause)="(\w+)",slo_class="{slo_class}"\}} (\S+)$', body.decode(),
+                       re.MULTILINE)
+    return {name: float(value) for name, value in lines}
+
+
+@pytest.fixture(scope="module")
+def classed():
+    classes = {"easy": EASY, "first": MISSED_FIRST, "later": MISSED_LATER}
+    with TandemServer(*(f"--slo-class={name}={','.join(targets)}" for name, targets in classes.items())) as server:
+        yield server
+
+
+@pytest.mark.parametrize("slo_class, targets, cause", [
+    ("easy", EASY, None), ("first", MISSED_FIRST, "ttft"), ("later", MISSED_LATER, "tpot")])
+@pytest.mark.parametrize("over", ["http", "grpc"])
+def test_the_server_counts_the_goodput_that_bench_reports(classed, tmp_path, over, slo_class, targets, cause):
+    trace = tmp_path / "trace.jsonl"
+    line = {"timestamp": 0, "input_length": 12, "output_length": 16, "slo_class": slo_class}
+    trace.write_text("".join(json.dumps(line) + "\n" for _ in range(6)))
+    where = ["--url", f"http://{classed.http}"] if over == "http" else ["--grpc", classed.grpc]
+    before = slo_counts(classed, slo_class)
+    run = run_tandem("bench", "--json", *where, "--endpoint", "chat", "--trace", str(trace), "--warmup", "3", "--goodput",
+                     *targets, timeout_s=120)
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout)
+    after = slo_counts(classed, slo_class)
+    counted = {name: after[name] - before[name] for name in after}
+    good = round(result["attainment"] * result["completed"])
+    assert (result["completed"], good) == (6, 0 if cause else 6)
+    assert (counted["true"], counted["false"]) == (good, 6 - good)
+    assert {name for name in ("ttft", "tpot", "failed", "shed") if counted[name]} == ({cause} if cause else set())
+
+
+@pytest.mark.parametrize("over", ["http", "grpc"])
+def test_targets_that_are_sent_count_as_a_class_of_their_own(classed, over):
+    where = ["--url", f"http://{classed.http}"] if over == "http" else ["--grpc", classed.grpc]
+    before = slo_counts(classed, "custom")
+    result = result_of(*where, "--endpoint", "chat", "--requests", "4", "--rates", "inf", "--output-tokens", "16", "--goodput",
+                       *MISSED_LATER, "--send-targets", timeout_s=120)
+    after = slo_counts(classed, "custom")
+    assert (result["completed"], result["attainment"]) == (4, 0)
+    assert (after["true"] - before["true"], after["false"] - before["false"]) == (0, 4)
+    assert after["tpot"] - before["tpot"] == 4
 
 
 def test_chats_with_tandem_over_both(server):

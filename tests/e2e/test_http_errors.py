@@ -136,3 +136,8 @@ def test_metrics_are_prometheus_text(server):
     assert status == 200
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
     assert b"# TYPE tandem_kv_blocks gauge" in body
+
+
+def test_an_instance_takes_no_other_field_than_its_role(server):
+    status, error = refused_field(server, "/cluster/instances/prefill-0", role="prefill", force=True)
+    assert (status, error["param"]) == (400, "force")

@@ -35,6 +35,30 @@ def test_client_that_goes_frees_its_blocks(server):
     server.post("/v1/completions", {"prompt": "Hi", "max_tokens": 1})
 
 
+def sockets_of(pid: int) -> set[str]:
+    """Names of the sockets that a process has open."""
+    names = set()
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            names.add(os.readlink(entry))
+        except FileNotFoundError:
+            continue  # It was closed while we looked.
+    return {name for name in names if name.startswith("socket:")}
+
+
+def test_a_worker_has_none_of_the_servers_sockets():
+    """Else a port stays taken, and a connection open, that the server has closed or lost with its life."""
+    with TandemServer() as server:
+        connection, response = open_stream(server)
+        killed, = server.workers("prefill")
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: set(server.workers("prefill")) - {killed}, "another prefill worker runs")
+        shared = [sockets_of(pid) & sockets_of(server.process.pid) for pid in server.workers()]
+        assert shared == [set(), set()]
+        response.close()
+        connection.close()
+
+
 @pytest.mark.parametrize("role", ["prefill", "decode"])
 def test_killed_worker_is_restarted(role):
     with TandemServer() as server:

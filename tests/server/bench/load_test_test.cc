@@ -102,6 +102,16 @@ TEST(RunLoadTestTest, RunsEveryRateAfterTheWarmUp) {
   EXPECT_EQ(server.asks.size(), 47u);
 }
 
+TEST(RunLoadTestTest, TheWarmUpNamesNoTargets) {
+  FakeServer server;
+  LoadTestOptions options = Options(server);
+  options.num_warmup_requests = 3;
+  RunSeries series;
+  ASSERT_TRUE(RunLoadTest(options, Ignore(), series).ok());
+  ASSERT_EQ(server.asks.size(), 23u);
+  for (int i = 0; i < 23; ++i) EXPECT_EQ(server.asks[i].names_targets, i >= 3);
+}
+
 TEST(RunLoadTestTest, RunsShareNoPrompt) {
   FakeServer server;
   LoadTestOptions options = Options(server);

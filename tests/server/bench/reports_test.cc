@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "server/bench/comparison.h"
 #include "server/bench/html_report.h"
 #include "server/bench/report_table.h"
@@ -177,6 +178,25 @@ TEST(SvgPlotTest, DrawsCurvesWithinTheAxes) {
                          HasSubstr(">100</text>"), HasSubstr("two"), Not(HasSubstr("nan"))));
 }
 
+TEST(SvgPlotTest, AMarkLiesWhereTheAxisSaysOrIsToldInWords) {
+  Plot plot = {.curves = {{.name = "one", .points = {{1, 100}}}},
+               .marks = {{.at = 250, .name = "target"}}};
+  EXPECT_THAT(RenderPlot(plot), AllOf(HasSubstr(">200</text>"), HasSubstr("class=\"mark\"")));
+  plot.marks[0].at = 1000;
+  EXPECT_THAT(RenderPlot(plot), AllOf(HasSubstr("target 1000, above"), Not(HasSubstr(">200<")),
+                                      Not(HasSubstr("class=\"mark\""))));
+}
+
+TEST(ComparisonTest, LabelsNameTheColumnsWhereTheyDiffer) {
+  const auto result = [](const char* label) {
+    return absl::StrCat(R"({"request_rate":4.0,"completed":5,"label":")", label, "\"}");
+  };
+  EXPECT_THAT(CompareResults({{"a.json", result("before")}, {"b.json", result("after")}}).value(),
+              AllOf(HasSubstr("before"), HasSubstr("after"), Not(HasSubstr("a "))));
+  EXPECT_THAT(CompareResults({{"first.json", result("x")}, {"other.json", result("x")}}).value(),
+              AllOf(HasSubstr("first"), HasSubstr("other")));
+}
+
 TEST(ComparisonTest, LaysRatesSideBySide) {
   const std::string one = ResultJson(Series({MakeRun(2, 50), MakeRun(4, 80)}), {}).dump();
   const std::string other = ResultJson(Series({MakeRun(4, 160)}), {}).dump();
@@ -202,6 +222,12 @@ TEST(ComparisonTest, ReadsResultsOfVllmBenchServe) {
       R"({"request_rate":"inf","completed":5,"median_ttft_ms":12.5,"request_goodput":null})";
   EXPECT_THAT(CompareResults({{"a", vllm}, {"b", vllm}}).value(),
               AllOf(HasSubstr("rate inf"), HasSubstr("12.5 (+0.0%)"), Not(HasSubstr("goodput"))));
+}
+
+TEST(ComparisonTest, SurvivesScalesOfOtherTypes) {
+  const char* odd = R"({"request_rate":4.0,"completed":5,
+                        "slo_scale":[7,{"attainment":"x"},{"attainment":1,"scale":[]}]})";
+  EXPECT_TRUE(ComparisonHtml({{"a", odd}, {"b", odd}}).ok());
 }
 
 TEST(ComparisonTest, NamesAFileThatIsNoResult) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "engine/core/prefix_key.h"
 #include "proto/inference.grpc.pb.h"
 #include "tests/server/gateway/gateway_fixture.h"
@@ -102,6 +103,42 @@ TEST_F(GatewaySloTest, AFailedRequestIsAMiss) {
   EXPECT_EQ(Ask("x-tandem-slo-class: fast\r\n"), 500);
   EXPECT_THAT(MetricsText(),
               HasSubstr(R"(tandem_slo_missed_total{cause="failed",slo_class="fast"} 1)"));
+}
+
+TEST_F(GatewaySloTest, WhatIsRefusedUnreadIsCountedByItsTargets) {
+  GatewayOptions options = WithClasses();
+  options.max_concurrent_requests = 0;
+  Start(std::move(options));
+  EXPECT_EQ(Ask("x-tandem-ttft-ms: 60000\r\n"), 503);
+  EXPECT_EQ(Ask("x-tandem-slo-class: fast\r\n"), 503);
+  const std::string metrics = MetricsText();
+  EXPECT_THAT(metrics, HasSubstr(R"(tandem_slo_requests_total{met="false",slo_class="custom"} 1)"));
+  EXPECT_THAT(metrics, HasSubstr(R"(tandem_slo_requests_total{met="false",slo_class="fast"} 1)"));
+  EXPECT_THAT(metrics, HasSubstr(R"(tandem_slo_requests_total{met="false",slo_class="none"} 0)"));
+}
+
+TEST_F(GatewaySloTest, WhatAClientGivesUpIsAMissOnceItsFirstTokenIsLate) {
+  prefill_worker_.prefill = [](const auto&, const auto&) {};
+  decode_worker_.decode = [](const auto&, const auto&) {};
+  Start(WithClasses());
+  size_t num_sent = 0;
+  for (const char* headers : {"x-tandem-slo-class: fast\r\n", "x-tandem-ttft-ms: 0.001\r\n"}) {
+    ClientConnection connection(gateway_->http_port());
+    connection.SendRequest("POST", "/v1/completions", R"({"prompt":"Hi"})", headers);
+    ++num_sent;
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (scheduler_.route_requests().size() < num_sent) ASSERT_LT(absl::Now(), deadline);
+  }
+  const absl::Time deadline = absl::Now() + kPatience;
+  while (!absl::StrContains(MetricsText(), R"(tandem_requests_total{outcome="cancelled"} 2)")) {
+    ASSERT_LT(absl::Now(), deadline);
+  }
+  const std::string metrics = MetricsText();
+  EXPECT_THAT(metrics, HasSubstr(R"(tandem_slo_requests_total{met="false",slo_class="fast"} 0)"));
+  EXPECT_THAT(metrics, HasSubstr(R"(tandem_slo_requests_total{met="false",slo_class="custom"} 1)"));
+  EXPECT_THAT(metrics, HasSubstr(R"(tandem_slo_missed_total{cause="ttft",slo_class="custom"} 1)"));
+  EXPECT_THAT(metrics,
+              HasSubstr(R"(tandem_slo_missed_total{cause="failed",slo_class="custom"} 0)"));
 }
 
 TEST_F(GatewaySloTest, TellsWhatWasPredictedBesideTheTiming) {

@@ -335,6 +335,10 @@ TEST_F(GatewayTest, RefusesWrongPathsMethodsAndTypes) {
       "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\n"
       "Content-Length: 2\r\n\r\n{}");
   EXPECT_EQ(connection.Read().status, 415);
+  const ClientResponse packed =
+      Post("/v1/completions", {{"prompt", "Hi"}}, "Content-Encoding: gzip\r\n");
+  EXPECT_EQ(packed.status, 415);
+  EXPECT_THAT(packed.body, HasSubstr("gzip"));
   EXPECT_EQ(Post("/v1/embeddings", Json::object()).status, 501);
 }
 

@@ -214,8 +214,8 @@ TEST(UsageTest, CountsPromptTokensOncePerPrompt) {
 TEST(TandemJsonTest, SumsKvOverSamples) {
   std::vector<GenerationSummary> summaries(2);
   summaries[0].kv_bytes = 100;
-  summaries[0].ttft = absl::Milliseconds(12);
-  summaries[0].tpot = absl::Milliseconds(3);
+  summaries[0].latency.ttft = absl::Milliseconds(12);
+  summaries[0].latency.tpot = absl::Milliseconds(3);
   summaries[0].path = "disaggregated";
   summaries[0].prefill_instance = "prefill-0";
   summaries[0].decode_instance = "decode-0";
