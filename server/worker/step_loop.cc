@@ -38,6 +38,13 @@ void StepLoop::Stop() {
     stopping_ = true;
   }
   if (thread_.joinable()) thread_.join();
+  std::deque<Command> commands;  // outlives the lock
+  {
+    absl::MutexLock lock(&mutex_);
+    commands.swap(inbox_);
+  }
+  steps_.clear();
+  sinks_.clear();
 }
 
 absl::Status StepLoop::Submit(Submission submission) {

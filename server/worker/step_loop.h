@@ -80,7 +80,8 @@ class StepLoop {
   ~StepLoop();  // Stops.
 
   void Start();
-  // Finishes what this thread computes, drops the rest and joins. Sinks hear nothing more.
+  // Finishes what this thread computes, drops the rest and joins. Sinks hear nothing more and are
+  // let go.
   void Stop();
 
   // Thread-safe. A new request: adds it to the scheduler (Add, or Expect if `expect`) with `sink`

@@ -240,7 +240,7 @@ void GrpcWorker::Stop() {
   if (server_ != nullptr)
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
   if (loop_ != nullptr) loop_->Stop();
-  if (service_ != nullptr) service_->StopKvThreads();
+  if (service_ != nullptr) service_->StopKvStreams();
   if (server_ != nullptr) server_->Wait();
 }
 
