@@ -53,6 +53,7 @@ class RequestSink {
 struct StepLoopStats {
   SchedulerStats scheduler;
   double step_seconds = 0;  // spent in steps since the start
+  bool idle = true;         // no step is under way, and no message that the numbers do not know
   bool healthy = true;      // has no work, or has made a step lately
   StepLatency latency;      // fitted to the steps so far
 };

@@ -67,5 +67,11 @@ TEST_F(StepLoopTest, LetsGoOfWhatItHasNotDoneWhenItStops) {
   EXPECT_EQ(sink_.use_count(), 1);
 }
 
+TEST_F(StepLoopTest, IsNotIdleWhileARequestWaitsInItsInbox) {
+  EXPECT_TRUE(loop_->Stats(absl::Now()).idle);
+  SubmitPrompt();  // it has not started
+  EXPECT_FALSE(loop_->Stats(absl::Now()).idle);
+}
+
 }  // namespace
 }  // namespace tandem
