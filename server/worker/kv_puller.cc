@@ -31,8 +31,8 @@ std::shared_ptr<KvPuller> KvPuller::Start(const KvPull& pull,
     puller->self_ = puller;
   }
   grpc::TemplatedGenericStub<grpc::ByteBuffer, grpc::ByteBuffer> stub(channel);
-  stub.PrepareBidiStreamingCall(&puller->context_, "/tandem.v1.Worker/PullKv", grpc::StubOptions(),
-                                puller.get());
+  stub.PrepareBidiStreamingCall(puller->context_.get(), "/tandem.v1.Worker/PullKv",
+                                grpc::StubOptions(), puller.get());
   v1::PullKvRequest request;
   auto* message = request.mutable_pull();
   message->set_request_id(pull.id.value());
@@ -44,9 +44,12 @@ std::shared_ptr<KvPuller> KvPuller::Start(const KvPull& pull,
   puller->Write(request);
   puller->StartRead(&puller->incoming_);
   puller->StartCall();
+  pull.open->Add(puller->context_);
   puller->RenewLater();
   return puller;
 }
+
+KvPuller::~KvPuller() { pull_.open->Remove(std::move(context_)); }
 
 void KvPuller::Ready(KvReceipt::Reservation reservation) {
   pull_.receiver->Post([self = shared_from_this(), reservation = std::move(reservation)] {
@@ -59,7 +62,7 @@ void KvPuller::Ready(KvReceipt::Reservation reservation) {
 
 void KvPuller::Cancel() {
   Settle();
-  context_.TryCancel();
+  context_->TryCancel();
 }
 
 bool KvPuller::Settle() {
@@ -102,7 +105,7 @@ absl::Status KvPuller::OnEvent(const grpc::ByteBuffer& message) {
     listener_->OnBegun();
   } else if (event.has_complete() && event.complete().finished()) {
     if (Settle()) listener_->OnNothingToDo();
-    context_.TryCancel();
+    context_->TryCancel();
   } else if (event.has_complete()) {
     // Nothing overtakes on a stream: what has not come by now is lost.
     const int64_t num_lost = event.complete().num_frames() - num_frames_;
@@ -160,7 +163,7 @@ void KvPuller::Fail(const absl::Status& status) {
     failed_ = true;
   }
   if (Settle()) listener_->OnFailed(status);
-  context_.TryCancel();
+  context_->TryCancel();
   ReleaseHold();
 }
 

@@ -20,6 +20,7 @@
 #include "proto/worker.pb.h"
 #include "server/worker/kv_counters.h"
 #include "server/worker/kv_receipt.h"
+#include "server/worker/open_pulls.h"
 #include "server/worker/task_thread.h"
 
 namespace tandem {
@@ -33,6 +34,7 @@ struct KvPull {
   KvCache* cache = nullptr;
   TaskThread* receiver = nullptr;  // copies and checks frames: no work for gRPC's threads
   KvCounters* counters = nullptr;
+  OpenPulls* open = nullptr;
 };
 
 // What a pull tells its owner, from gRPC's threads or the receiver; must not block.
@@ -51,13 +53,15 @@ class KvPullListener {
   virtual void OnEnded() = 0;
 };
 
-// Owned by gRPC until it is done, by the tasks it has posted, and by its owner.
+// Owned by gRPC until it is done, by the tasks it has posted, and by its owner. Counts as open
+// until all of them have let go.
 class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                  public std::enable_shared_from_this<KvPuller> {
  public:
   static std::shared_ptr<KvPuller> Start(const KvPull& pull,
                                          const std::shared_ptr<grpc::Channel>& channel,
                                          std::shared_ptr<KvPullListener> listener);
+  ~KvPuller() override;
 
   // The prompt's blocks are reserved. Once, after OnBegun.
   void Ready(KvReceipt::Reservation reservation);
@@ -92,7 +96,8 @@ class KvPuller : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuff
 
   const KvPull pull_;
   const std::shared_ptr<KvPullListener> listener_;
-  grpc::ClientContext context_;
+  // Shared with pull_.open, which may be about to cancel it.
+  std::shared_ptr<grpc::ClientContext> context_ = std::make_shared<grpc::ClientContext>();
   grpc::ByteBuffer incoming_;  // of the read under way
 
   // Receiver thread only.

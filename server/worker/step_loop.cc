@@ -38,6 +38,13 @@ void StepLoop::Stop() {
     stopping_ = true;
   }
   if (thread_.joinable()) thread_.join();
+  std::deque<Command> commands;  // outlives the lock
+  {
+    absl::MutexLock lock(&mutex_);
+    commands.swap(inbox_);
+  }
+  steps_.clear();
+  sinks_.clear();
 }
 
 absl::Status StepLoop::Submit(Submission submission) {
@@ -77,6 +84,7 @@ StepLoopStats StepLoop::Stats(absl::Time now) const {
   absl::MutexLock lock(&mutex_);
   return {.scheduler = stats_,
           .step_seconds = step_seconds_,
+          .idle = idle_ && inbox_.empty(),
           .healthy = idle_ || now - last_progress_ < options_.health_timeout,
           .latency = step_latency_};
 }
@@ -127,6 +135,10 @@ void StepLoop::RunInbox() {
   {
     absl::MutexLock lock(&mutex_);
     commands.swap(inbox_);
+    if (idle_ && !commands.empty()) {
+      idle_ = false;
+      last_progress_ = absl::Now();
+    }
   }
   Context context{.scheduler = scheduler_, .now = absl::Now()};
   for (Command& command : commands) command(context);

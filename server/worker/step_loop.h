@@ -53,6 +53,7 @@ class RequestSink {
 struct StepLoopStats {
   SchedulerStats scheduler;
   double step_seconds = 0;  // spent in steps since the start
+  bool idle = true;         // no step is under way, and no message that the numbers do not know
   bool healthy = true;      // has no work, or has made a step lately
   StepLatency latency;      // fitted to the steps so far
 };
@@ -80,7 +81,8 @@ class StepLoop {
   ~StepLoop();  // Stops.
 
   void Start();
-  // Finishes what this thread computes, drops the rest and joins. Sinks hear nothing more.
+  // Finishes what this thread computes, drops the rest and joins. Sinks hear nothing more and are
+  // let go.
   void Stop();
 
   // Thread-safe. A new request: adds it to the scheduler (Add, or Expect if `expect`) with `sink`

@@ -68,10 +68,12 @@ uint64_t RandomEpoch() {
 }
 
 // Nothing is left that a peer or client could still want.
-bool IsIdle(const v1::WorkerStats& stats) {
-  return stats.waiting_requests() + stats.running_requests() + stats.receiving_requests() +
-             stats.leased_requests() ==
-         0;
+bool IsIdle(const StepLoopStats& stats) {
+  const SchedulerStats& from = stats.scheduler;
+  return stats.idle && from.waiting_requests + from.expected_requests + from.prefilling_requests +
+                               from.decoding_requests + from.receiving_requests +
+                               from.leased_requests ==
+                           0;
 }
 
 int PrefillBatchTokens(const WorkerOptions& options, Isa isa) {
@@ -226,11 +228,11 @@ bool GrpcWorker::Drain(absl::Duration timeout) {
   const absl::Time give_up = absl::Now() + timeout;
   const absl::Time hand_over = give_up - std::min(kHandOverReserve, timeout / 4);
   // One look per poll at what changes only step by step; nobody is woken for less.
-  while (!IsIdle(service_->Stats(absl::Now())) && absl::Now() < give_up) {
+  while (!IsIdle(loop_->Stats(absl::Now())) && absl::Now() < give_up) {
     loop_->HandOver(hand_over);
     absl::SleepFor(absl::Milliseconds(20));
   }
-  const bool clean = IsIdle(service_->Stats(absl::Now()));
+  const bool clean = IsIdle(loop_->Stats(absl::Now()));
   Stop();
   return clean;
 }
@@ -240,7 +242,7 @@ void GrpcWorker::Stop() {
   if (server_ != nullptr)
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(200));
   if (loop_ != nullptr) loop_->Stop();
-  if (service_ != nullptr) service_->StopKvThreads();
+  if (service_ != nullptr) service_->StopKvStreams();
   if (server_ != nullptr) server_->Wait();
 }
 

@@ -52,7 +52,8 @@ absl::Status WorkerService::StartDecode(const v1::DecodeRequest& message,
                       .puller_epoch = options_.epoch,
                       .cache = options_.cache,
                       .receiver = &receiver_,
-                      .counters = &counters_},
+                      .counters = &counters_,
+                      .open = &open_pulls_},
                      message.prefill().address(), KvChannel(message.prefill().address()));
   return absl::OkStatus();
 }
@@ -196,7 +197,8 @@ std::shared_ptr<grpc::Channel> WorkerService::KvChannel(const std::string& addre
   return channel;
 }
 
-void WorkerService::StopKvThreads() {
+void WorkerService::StopKvStreams() {
+  open_pulls_.EndAll();
   sender_.Stop();
   receiver_.Stop();
 }

@@ -15,6 +15,7 @@
 #include "proto/worker.grpc.pb.h"
 #include "server/worker/kv_counters.h"
 #include "server/worker/kv_source_call.h"
+#include "server/worker/open_pulls.h"
 #include "server/worker/outgoing_kv.h"
 #include "server/worker/step_loop.h"
 #include "server/worker/task_thread.h"
@@ -69,8 +70,9 @@ class WorkerService : public WorkerServiceBase {
   // all of it anew after the `is_first` of a stream.
   void FillHeartbeat(bool is_first, v1::HeartbeatRequest& beat);
 
-  // Runs what KV streams have posted to the end. After the server has shut down.
-  void StopKvThreads();
+  // Ends all pulls and runs what KV streams have posted to the end. After the server has shut down
+  // and the loop has stopped.
+  void StopKvStreams();
 
  private:
   // A request as it came in, and what this worker is to do with it.
@@ -93,6 +95,7 @@ class WorkerService : public WorkerServiceBase {
   const Options options_;
   OutgoingKvTable outgoing_;
   KvCounters counters_;
+  OpenPulls open_pulls_;
   TaskThread sender_;
   TaskThread receiver_;
   std::atomic<bool> draining_ = false;

@@ -54,5 +54,30 @@ TEST_F(DrainTest, APrefillWorkerWaitsUntilItsKvHasBeenPulled) {
   EXPECT_TRUE(clean);
 }
 
+TEST_F(DrainTest, AWorkerThatIsCutEndsItsPulls) {
+  StartWorker(Role::kPrefill, "prefill-0");
+  StartWorker(Role::kDecode, "decode-0");
+  const v1::RouteResponse route = Route();
+  v1::DecodeRequest decode;  // of a prompt that the prefill worker never gets
+  *decode.mutable_request() = MakeRequest(route, GoldenCases()[1]);
+  decode.set_epoch(route.decode().epoch());
+  decode.mutable_prefill()->set_address(route.prefill().address());
+  decode.mutable_prefill()->set_epoch(route.prefill().epoch());
+  grpc::ClientContext context;
+  const auto reader = stubs_["decode-0"]->Decode(&context, decode);
+  ASSERT_TRUE(AwaitCluster([](const v1::ClusterState& state) {
+    return std::any_of(
+        state.instances().begin(), state.instances().end(),
+        [](const v1::InstanceState& instance) { return instance.stats().waiting_requests() > 0; });
+  }));
+  EXPECT_FALSE(workers_[1]->Drain(absl::ZeroDuration()));
+  workers_.pop_back();
+  // The other end of the pull goes after it.
+  workers_.clear();
+  Answer answer;
+  ReadAll(*reader, answer);
+  EXPECT_FALSE(answer.status.ok());
+}
+
 }  // namespace
 }  // namespace tandem

@@ -327,6 +327,8 @@ class Puller {
     CHECK(connect(raw_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
   }
 
+  ~Puller() { open_pulls_.EndAll(); }
+
   // Seconds that the socket loop takes with receives of `receive_bytes`.
   double Receive(Shape shape, size_t receive_bytes) {
     Ask({.kind = Command::kPrepareSend, .shape = shape});
@@ -358,7 +360,8 @@ class Puller {
                                            .source_epoch = kEpoch,
                                            .cache = cache_.get(),
                                            .receiver = &receiver_,
-                                           .counters = &counters_},
+                                           .counters = &counters_,
+                                           .open = &open_pulls_},
                                           channels_[i], parts[i]));
     }
     for (const auto& part : parts) part->AwaitComplete();
@@ -387,6 +390,7 @@ class Puller {
   std::vector<std::shared_ptr<grpc::Channel>> channels_;
   uint64_t next_id_ = 1;
   KvCounters counters_;
+  OpenPulls open_pulls_;
   TaskThread receiver_;
 };
 
