@@ -123,6 +123,9 @@ absl::Status RunServe(const Config& config) {
   ASSIGN_OR_RETURN(auto controller, Controller::Create(controller_options));
   ASSIGN_OR_RETURN(GatewayOptions gateway_options, MakeGatewayOptions(config));
   gateway_options.scheduler = controller->InProcessChannel();
+  gateway_options.local_scheduler = {
+      .route = [&controller](const auto& request) { return controller->Route(request); },
+      .complete = [&controller](const auto& request) { controller->Complete(request); }};
   ASSIGN_OR_RETURN(auto gateway, Gateway::Create(gateway_options));
 
   Supervisor supervisor("/proc/self/exe");

@@ -68,6 +68,10 @@ class GrpcController : public Controller {
   absl::Status Listen(const ControllerOptions& options);
 
   int port() const override { return port_; }
+  absl::StatusOr<v1::RouteResponse> Route(const v1::RouteRequest& request) override {
+    return service_.Route(request);
+  }
+  void Complete(const v1::CompleteRequest& request) override { service_.Complete(request); }
   std::shared_ptr<grpc::Channel> InProcessChannel() override {
     return server_->InProcessChannel(grpc::ChannelArguments());
   }

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "proto/scheduler.pb.h"
 #include "server/controller/planning.h"
 
 namespace grpc {
@@ -31,6 +32,10 @@ class Controller {
   virtual ~Controller() = default;
 
   virtual int port() const = 0;
+
+  // The scheduler's calls of these names, for a gateway in this process. Thread-safe.
+  virtual absl::StatusOr<v1::RouteResponse> Route(const v1::RouteRequest& request) = 0;
+  virtual void Complete(const v1::CompleteRequest& request) = 0;
 
   // A channel to this very process that touches no network.
   virtual std::shared_ptr<grpc::Channel> InProcessChannel() = 0;

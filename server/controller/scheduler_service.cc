@@ -120,28 +120,36 @@ grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::HeartbeatResponse>* SchedulerS
   return new HeartbeatCall(cluster_);
 }
 
-grpc::ServerUnaryReactor* SchedulerService::Route(grpc::CallbackServerContext* context,
-                                                  const v1::RouteRequest* request,
-                                                  v1::RouteResponse* response) {
+absl::StatusOr<v1::RouteResponse> SchedulerService::Route(const v1::RouteRequest& request) {
   const absl::Time now = absl::Now();
-  const absl::StatusOr<v1::RouteResponse> decision = cluster_->Route(*request, now);
+  absl::StatusOr<v1::RouteResponse> decision = cluster_->Route(request, now);
   const bool lacks_workers =
       decision.ok() ? !decision->fallback().empty() : absl::IsUnavailable(decision.status());
   if (lacks_workers && now < started_ + kRegistrationTime) {
     if (decision.ok()) cluster_->Complete(decision->request_id());
-    return Answer(context, grpc::Status(grpc::StatusCode::ABORTED,
-                                        "the scheduler has just started; ask again"));
+    return absl::AbortedError("the scheduler has just started; ask again");
   }
-  planning_->Arrive(*request, decision, now);
-  if (decision.ok()) *response = *decision;
+  planning_->Arrive(request, decision, now);
+  return decision;
+}
+
+void SchedulerService::Complete(const v1::CompleteRequest& request) {
+  cluster_->Complete(request.request_id());
+  planning_->End(request);
+}
+
+grpc::ServerUnaryReactor* SchedulerService::Route(grpc::CallbackServerContext* context,
+                                                  const v1::RouteRequest* request,
+                                                  v1::RouteResponse* response) {
+  absl::StatusOr<v1::RouteResponse> decision = Route(*request);
+  if (decision.ok()) *response = *std::move(decision);
   return Answer(context, ToGrpc(decision.status()));
 }
 
 grpc::ServerUnaryReactor* SchedulerService::Complete(grpc::CallbackServerContext* context,
                                                      const v1::CompleteRequest* request,
                                                      v1::CompleteResponse* response) {
-  cluster_->Complete(request->request_id());
-  planning_->End(*request);
+  Complete(*request);
   return Answer(context, grpc::Status::OK);
 }
 

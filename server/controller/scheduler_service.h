@@ -5,6 +5,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "proto/scheduler.grpc.pb.h"
@@ -41,6 +42,10 @@ class SchedulerService : public v1::Scheduler::CallbackService {
                                        v1::GetProfileResponse* response) override;
   grpc::ServerWriteReactor<v1::ClusterState>* Watch(grpc::CallbackServerContext* context,
                                                     const v1::WatchRequest* request) override;
+
+  // The calls of these names, for a gateway in this process. Thread-safe.
+  absl::StatusOr<v1::RouteResponse> Route(const v1::RouteRequest& request);
+  void Complete(const v1::CompleteRequest& request);
 
   // Sends the cluster's state to every watcher that is ready for it.
   void NotifyWatchers();

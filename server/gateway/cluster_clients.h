@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +17,7 @@
 #include "proto/scheduler.grpc.pb.h"
 #include "proto/worker.grpc.pb.h"
 #include "server/gateway/executor.h"
+#include "server/gateway/local_scheduler.h"
 
 namespace tandem {
 
@@ -54,7 +56,9 @@ class SchedulerClient {
   using OnProfile = absl::AnyInvocable<void(absl::StatusOr<v1::GetProfileResponse>)>;
   using OnWhatIf = absl::AnyInvocable<void(absl::StatusOr<v1::WhatIfResponse>)>;
 
-  SchedulerClient(std::shared_ptr<grpc::Channel> channel, OpenCalls& open_calls);
+  // Route and Complete go to `local`, where there is one, all else through `channel`.
+  SchedulerClient(std::shared_ptr<grpc::Channel> channel, std::optional<LocalScheduler> local,
+                  OpenCalls& open_calls);
 
   // `on_route` runs once, on `strand`.
   void Route(v1::RouteRequest request, const std::shared_ptr<Strand>& strand, OnRoute on_route);
@@ -73,6 +77,7 @@ class SchedulerClient {
 
  private:
   const std::unique_ptr<v1::Scheduler::Stub> stub_;
+  const std::optional<LocalScheduler> local_;
   OpenCalls& open_calls_;
 };
 

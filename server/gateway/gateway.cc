@@ -53,7 +53,7 @@ struct Gateway::Parts {
       : options(std::move(given)),
         model(std::move(loaded)),
         active_requests(options.max_concurrent_requests, metrics),
-        scheduler(options.scheduler, open_calls),
+        scheduler(options.scheduler, options.local_scheduler, open_calls),
         workers(open_calls),
         cluster(scheduler, workers, event_loop.NewStrand(),
                 [this](bool is_servable) { SetGrpcHealth(is_servable); }),

@@ -9,12 +9,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "grpcpp/channel.h"
+#include "server/gateway/local_scheduler.h"
 #include "server/gateway/slo.h"
 
 namespace tandem {
@@ -27,6 +29,7 @@ struct GatewayOptions {
   std::vector<std::string> served_model_names;  // empty: the model's own name
   std::string chat_template_override;           // source text; empty: the model's own
   std::shared_ptr<grpc::Channel> scheduler;
+  std::optional<LocalScheduler> local_scheduler;  // the same one, for each request's calls
   std::string version;
   std::vector<std::string> api_keys;  // empty: anyone may ask
   SloClasses slo_classes;

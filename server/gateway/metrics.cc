@@ -79,6 +79,11 @@ Metrics::Metrics()
                               .Name("tandem_ttft_stage_seconds")
                               .Help("What the time to first token is made of, stage by stage.")
                               .Register(registry_)),
+      gateway_overhead_(MakeHistogram(
+          registry_, "tandem_gateway_overhead_seconds",
+          "What the gateway adds to the time to first token: its stages ingress, route and "
+          "detokenize together.",
+          StageBuckets())),
       second_token_stages_(
           prometheus::BuildHistogram()
               .Name("tandem_second_token_stage_seconds")
@@ -155,6 +160,13 @@ void Metrics::CountSlo(const RequestOutcome& outcome) {
 void Metrics::ObserveFirstToken(absl::Duration ttft, const Stages& stages) {
   time_to_first_token_.Observe(absl::ToDoubleSeconds(ttft));
   ObserveStages(first_token_stages_, stages);
+  absl::Duration overhead;
+  for (const Stage& stage : stages) {
+    if (stage.name == "ingress" || stage.name == "route" || stage.name == "detokenize") {
+      overhead += stage.time;
+    }
+  }
+  if (!stages.empty()) gateway_overhead_.Observe(absl::ToDoubleSeconds(overhead));
 }
 
 void Metrics::ObserveSecondToken(const Stages& stages, bool is_handed_off) {

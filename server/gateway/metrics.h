@@ -63,6 +63,7 @@ class Metrics {
   prometheus::Registry registry_;
   prometheus::Histogram& time_to_first_token_;
   prometheus::Family<prometheus::Histogram>& first_token_stages_;
+  prometheus::Histogram& gateway_overhead_;
   prometheus::Family<prometheus::Histogram>& second_token_stages_;
   prometheus::Histogram& handoff_exposed_;
   prometheus::Histogram& inter_token_latency_;

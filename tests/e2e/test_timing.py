@@ -85,6 +85,15 @@ def test_stages_are_histograms(server):
         assert all(int(count) > 0 for count in counts.values())
 
 
+def test_what_the_gateway_adds_is_the_sum_of_its_stages(server):
+    ask(server, "false")
+    _, _, metrics = server.request("GET", "/metrics")
+    sums = dict(re.findall(r'^(tandem_\w+_sum(?:{stage="\w+"})?) ([0-9.e-]+)$', metrics.decode(), re.MULTILINE))
+    own = sum(float(sums[f'tandem_ttft_stage_seconds_sum{{stage="{stage}"}}'])
+              for stage in ("ingress", "route", "detokenize"))
+    assert own > 0 and float(sums["tandem_gateway_overhead_seconds_sum"]) == pytest.approx(own, rel=1e-6)
+
+
 def test_the_tool_prints_every_stage(server):
     result = subprocess.run([sys.executable, ROOT / "tools/bench_stages.py", "--url", f"http://{server.http}",
                              "--tokens", "40", "--requests", "1"], capture_output=True, text=True, timeout=60)
