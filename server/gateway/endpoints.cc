@@ -33,6 +33,12 @@ Json Field(const Json& body, std::initializer_list<const char*> spellings) {
 
 }  // namespace
 
+template <typename Work, typename Then>
+void Endpoints::Compute(const HttpCall& call, Work work, Then then) const {
+  parts_.event_loop.Compute(call.request().body.size() > kLongBytes, call.exchange->strand(),
+                            std::move(work), std::move(then));
+}
+
 void Endpoints::AddTo(HttpRouter& router) {
   using Access = HttpRouter::Access;
   const auto add = [&router](const char* method, const char* path, Access access,
@@ -45,10 +51,16 @@ void Endpoints::AddTo(HttpRouter& router) {
       [this](const HttpCall& call) { Complete(ApiKind::kCompletions, call); });
   add("GET", "/v1/models", Access::kNeedsKey, [this](const HttpCall& call) { ListModels(call); });
   add("GET", "/v1/models/*", Access::kNeedsKey, [this](const HttpCall& call) { ShowModel(call); });
-  add("POST", "/tokenize", Access::kNeedsKey,
-      [this](const HttpCall& call) { RespondResult(call, Tokenize(call)); });
-  add("POST", "/detokenize", Access::kNeedsKey,
-      [this](const HttpCall& call) { RespondResult(call, Detokenize(call)); });
+  add("POST", "/tokenize", Access::kNeedsKey, [this](const HttpCall& call) {
+    Compute(
+        call, [this, call] { return Tokenize(call); },
+        [call](const absl::StatusOr<Json>& result) { RespondResult(call, result); });
+  });
+  add("POST", "/detokenize", Access::kNeedsKey, [this](const HttpCall& call) {
+    Compute(
+        call, [this, call] { return Detokenize(call); },
+        [call](const absl::StatusOr<Json>& result) { RespondResult(call, result); });
+  });
   for (const char* path : {"/health", "/v1/health", "/ready"}) {
     add("GET", path, Access::kPublic, [this](const HttpCall& call) { Ready(call); });
   }
@@ -69,8 +81,19 @@ void Endpoints::AddTo(HttpRouter& router) {
 }
 
 void Endpoints::Complete(ApiKind kind, const HttpCall& call) const {
-  const absl::Status status = TryComplete(kind, call);
-  if (status.ok()) return;
+  // First, so that turning a request away costs next to nothing.
+  absl::StatusOr<ActiveRequests::Place> place = parts_.active_requests.Admit();
+  if (!place.ok()) return Refuse(call, place.status());
+  Compute(
+      call, [this, kind, call] { return Prepare(kind, call); },
+      [this, call, place = *std::move(place)](absl::StatusOr<AnswerParts> answer) mutable {
+        if (call.exchange->is_over()) answer = absl::CancelledError("the client has gone");
+        if (!answer.ok()) return Refuse(call, answer.status());
+        Answer::Begin(*std::move(answer), std::move(place), parts_.services);
+      });
+}
+
+void Endpoints::Refuse(const HttpCall& call, const absl::Status& status) const {
   const SloClasses& classes = parts_.services.slo_classes;
   parts_.metrics.ObserveRequest(
       {.outcome = OutcomeOf(status),
@@ -78,9 +101,7 @@ void Endpoints::Complete(ApiKind kind, const HttpCall& call) const {
   call.RespondError(status, /*close=*/parts_.active_requests.is_draining());
 }
 
-absl::Status Endpoints::TryComplete(ApiKind kind, const HttpCall& call) const {
-  // First, so that turning a request away costs next to nothing.
-  ASSIGN_OR_RETURN(ActiveRequests::Place place, parts_.active_requests.Admit());
+absl::StatusOr<AnswerParts> Endpoints::Prepare(ApiKind kind, const HttpCall& call) const {
   const HttpRequest& http = call.request();
   ASSIGN_OR_RETURN(ApiRequest request, ParseOpenAiRequest(kind, http.body));
   RETURN_IF_ERROR(TakeHeaders(http.headers, parts_.services.slo_classes, request));
@@ -94,12 +115,10 @@ absl::Status Endpoints::TryComplete(ApiKind kind, const HttpCall& call) const {
       .id = absl::StrCat(kind == ApiKind::kChat ? "chatcmpl-" : "cmpl-", call.request_id),
       .created = absl::ToUnixSeconds(http.received),
       .model = prepared.model};
-  Answer::Begin({.call = call,
-                 .request = std::move(request),
-                 .prepared = std::move(prepared),
-                 .identity = std::move(identity)},
-                std::move(place), parts_.services);
-  return absl::OkStatus();
+  return AnswerParts{.call = call,
+                     .request = std::move(request),
+                     .prepared = std::move(prepared),
+                     .identity = std::move(identity)};
 }
 
 Json Endpoints::ModelJson(const std::string& name) const {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "server/gateway/active_requests.h"
+#include "server/gateway/answer.h"
 #include "server/gateway/api_request.h"
 #include "server/gateway/cluster_watch.h"
 #include "server/gateway/generation.h"
@@ -23,6 +24,7 @@ class Endpoints {
     ActiveRequests& active_requests;
     Metrics& metrics;
     GenerationServices services;
+    EventLoop& event_loop;
     std::string version;
   };
 
@@ -32,8 +34,12 @@ class Endpoints {
   void AddTo(HttpRouter& router);
 
  private:
+  // EventLoop::Compute, aside if the body is long.
+  template <typename Work, typename Then>
+  void Compute(const HttpCall& call, Work work, Then then) const;
   void Complete(ApiKind kind, const HttpCall& call) const;
-  absl::Status TryComplete(ApiKind kind, const HttpCall& call) const;
+  absl::StatusOr<AnswerParts> Prepare(ApiKind kind, const HttpCall& call) const;
+  void Refuse(const HttpCall& call, const absl::Status& status) const;
   void ListModels(const HttpCall& call) const;
   void ShowModel(const HttpCall& call) const;
   absl::StatusOr<Json> Tokenize(const HttpCall& call) const;

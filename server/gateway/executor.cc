@@ -45,30 +45,49 @@ std::unique_ptr<Strand::Timer> AsioStrand::RunAfter(absl::Duration delay, Task t
 
 class EventLoop::Context : public boost::asio::io_context {
  public:
+  using io_context::io_context;
+
   // Destroys queued tasks, which may hold strands and so this context.
   void DropTasks() { shutdown(); }
 };
 
-EventLoop::EventLoop() : context_(std::make_shared<Context>()) {}
+EventLoop::EventLoop(int num_threads) : aside_(std::make_shared<Context>()) {
+  constexpr int kOneThread = 1;  // tells Asio that none of its threads need be woken by another
+  for (int i = 0; i < num_threads; ++i) contexts_.push_back(std::make_shared<Context>(kOneThread));
+}
 
 EventLoop::~EventLoop() { Stop(); }
 
-void EventLoop::Start(int num_threads) {
-  for (int i = 0; i < num_threads; ++i) {
-    threads_.emplace_back([this] {
-      const auto work = boost::asio::make_work_guard(*context_);
-      context_->run();
+void EventLoop::Start() {
+  const auto run = [this](boost::asio::io_context& context) {
+    threads_.emplace_back([&context] {
+      const auto work = boost::asio::make_work_guard(context);
+      context.run();
     });
+  };
+  for (const auto& context : contexts_) {
+    run(*context);
+    run(*aside_);
   }
 }
 
 void EventLoop::Stop() {
-  context_->stop();
+  aside_->stop();
+  for (const auto& context : contexts_) context->stop();
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
-  static_cast<Context&>(*context_).DropTasks();
+  aside_->DropTasks();
+  for (const auto& context : contexts_) static_cast<Context&>(*context).DropTasks();
 }
 
-std::shared_ptr<Strand> EventLoop::NewStrand() { return std::make_shared<AsioStrand>(context_); }
+std::shared_ptr<Strand> EventLoop::NewStrand() {
+  return std::make_shared<AsioStrand>(NextContext());
+}
+
+const std::shared_ptr<boost::asio::io_context>& EventLoop::NextContext() {
+  return contexts_[next_context_.fetch_add(1, std::memory_order_relaxed) % contexts_.size()];
+}
+
+void EventLoop::RunAside(Task task) { boost::asio::post(*aside_, std::move(task)); }
 
 }  // namespace tandem

@@ -40,7 +40,7 @@ constexpr absl::Duration kFlushTimeout = absl::Milliseconds(500);
 constexpr int kMaxGrpcMessageBytes = 64 << 20;
 
 int NumThreads(int wanted) {
-  constexpr int kLeast = 4;  // so that a long prompt being tokenised leaves others to stream
+  constexpr int kLeast = 2;
   if (wanted > 0) return wanted;
   return std::max<int>(kLeast, static_cast<int>(std::thread::hardware_concurrency()));
 }
@@ -53,6 +53,7 @@ struct Gateway::Parts {
       : options(std::move(given)),
         model(std::move(loaded)),
         active_requests(options.max_concurrent_requests, metrics),
+        event_loop(NumThreads(options.num_threads)),
         scheduler(options.scheduler, options.local_scheduler, open_calls),
         workers(open_calls),
         cluster(scheduler, workers, event_loop.NewStrand(),
@@ -69,6 +70,7 @@ struct Gateway::Parts {
                    .active_requests = active_requests,
                    .metrics = metrics,
                    .services = services,
+                   .event_loop = event_loop,
                    .version = options.version}),
         cluster_endpoints(cluster, workers),
         plan_endpoints(scheduler, metrics),
@@ -116,7 +118,7 @@ absl::Status Gateway::Parts::Listen() {
   // it comes last: no call of it is left behind when the other port is taken.
   RETURN_IF_ERROR(ListenHttp());
   RETURN_IF_ERROR(ListenGrpc());
-  event_loop.Start(NumThreads(options.num_threads));
+  event_loop.Start();
   cluster.Start();
   return absl::OkStatus();
 }

@@ -42,7 +42,7 @@ struct GatewayOptions {
   absl::Duration write_timeout = absl::Seconds(30);  // of a reader that takes nothing
   // How long a request whose worker was lost looks for another one.
   absl::Duration replay_timeout = absl::Seconds(15);
-  int num_threads = 0;  // 0: one per CPU, at least 4
+  int num_threads = 0;  // of the event loop; 0: one per CPU, at least 2
 };
 
 // Thread-safe but for Shutdown.

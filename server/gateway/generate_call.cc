@@ -50,27 +50,40 @@ void GenerateCall::Start() {
   self_ = shared_from_this();
   parts_.strand->Post([self = self_] {
     if (self->end_) return;  // cancelled before it began
-    const absl::Status status = self->TryBegin();
-    if (status.ok()) return;
-    const GenerationServices& services = self->parts_.services;
-    services.metrics.ObserveRequest(
-        {.outcome = OutcomeOf(status),
-         .slo_class = services.slo_classes.LabelOf(SloWishOf(self->request_))});
-    self->End(status);
+    absl::StatusOr<ActiveRequests::Place> place = self->parts_.active_requests.Admit();
+    if (!place.ok()) return self->Refuse(place.status());
+    self->parts_.event_loop.Compute(
+        self->request_.ByteSizeLong() > kLongBytes, self->parts_.strand,
+        [self] { return self->Prepare(); },
+        [self, place = *std::move(place)](absl::StatusOr<PreparedRequest> prepared) mutable {
+          if (self->end_) prepared = absl::CancelledError("the client has gone");
+          if (!prepared.ok()) return self->Refuse(prepared.status());
+          self->Begin(*std::move(prepared), std::move(place));
+        });
   });
 }
 
-absl::Status GenerateCall::TryBegin() {
-  ASSIGN_OR_RETURN(ActiveRequests::Place place, parts_.active_requests.Admit());
+void GenerateCall::Refuse(const absl::Status& status) {
+  const GenerationServices& services = parts_.services;
+  services.metrics.ObserveRequest({.outcome = OutcomeOf(status),
+                                   .slo_class = services.slo_classes.LabelOf(SloWishOf(request_))});
+  End(status);
+}
+
+absl::StatusOr<PreparedRequest> GenerateCall::Prepare() const {
   ASSIGN_OR_RETURN(const ApiRequest request, FromProto(request_));
   const int max_model_len = parts_.cluster.MaxModelLen(parts_.model.config.max_position);
-  ASSIGN_OR_RETURN(prepared_, PrepareRequest(request, parts_.model,
-                                             {.max_model_len = max_model_len,
-                                              .arrival = arrival_,
-                                              .random_seed = RandomUint64(),
-                                              .slo_classes = &parts_.services.slo_classes}));
+  return PrepareRequest(request, parts_.model,
+                        {.max_model_len = max_model_len,
+                         .arrival = arrival_,
+                         .random_seed = RandomUint64(),
+                         .slo_classes = &parts_.services.slo_classes});
+}
+
+void GenerateCall::Begin(PreparedRequest prepared, ActiveRequests::Place place) {
+  prepared_ = std::move(prepared);
   request_id_ = ChooseRequestId(request_.request_id());
-  num_samples_per_prompt_ = request.n;
+  num_samples_per_prompt_ = static_cast<int>(prepared_.samples.size() / prepared_.prompts.size());
   summaries_.resize(prepared_.samples.size());
 
   place.OnCancel([weak = weak_from_this(), strand = parts_.strand] {
@@ -87,7 +100,6 @@ absl::Status GenerateCall::TryBegin() {
   }
   group_ = std::make_shared<GenerationGroup>(parts_.strand, shared_from_this());
   group_->Start(parts_.services, std::move(samples));
-  return absl::OkStatus();
 }
 
 v1::GenerateResponse& GenerateCall::Queue(int sample) {

@@ -25,6 +25,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
     const ClusterWatch& cluster;
     ActiveRequests& active_requests;
     GenerationServices services;
+    EventLoop& event_loop;
     std::shared_ptr<Strand> strand;
   };
 
@@ -44,7 +45,9 @@ class GenerateCall final : public grpc::ServerWriteReactor<v1::GenerateResponse>
   void OnDone() override;
 
  private:
-  absl::Status TryBegin();
+  absl::StatusOr<PreparedRequest> Prepare() const;
+  void Begin(PreparedRequest prepared, ActiveRequests::Place place);
+  void Refuse(const absl::Status& status);
   v1::GenerateResponse& Queue(int sample);
   void WriteOn();
   void Written(bool ok);

@@ -29,6 +29,7 @@ class QueuedExchange : public HttpExchange {
   void Write(absl::string_view bytes) override;
   void EndStream() override;
   void AbortStream() override;
+  bool is_over() const override { return state_ == State::kEnded; }
   size_t num_buffered_bytes() const override { return outbox_.size() + num_in_flight_; }
   void OnDrained(Task task) override { on_drained_ = std::move(task); }
   void OnClosed(Task task) override { on_closed_ = std::move(task); }

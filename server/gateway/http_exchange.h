@@ -56,6 +56,8 @@ class HttpExchange {
   virtual void EndStream() = 0;
   virtual void AbortStream() = 0;
 
+  // The response has ended, or the client has gone.
+  virtual bool is_over() const = 0;
   // Bytes that were written and the client has not taken yet.
   virtual size_t num_buffered_bytes() const = 0;
   // `task` runs whenever all bytes have gone out.

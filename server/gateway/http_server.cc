@@ -24,8 +24,8 @@ constexpr absl::Duration kAcceptRetry = absl::Milliseconds(100);
 struct HttpServer::Listener {
   Listener(HttpServer& server, EventLoop& event_loop)
       : server(server),
-        context(event_loop.context()),
-        strand(context),
+        event_loop(event_loop),
+        strand(event_loop.NextContext()),
         acceptor(strand.executor()) {}
 
   void Accept();
@@ -33,7 +33,7 @@ struct HttpServer::Listener {
   std::shared_ptr<HttpConnection> Admit(tcp::socket socket, std::shared_ptr<AsioStrand> strand);
 
   HttpServer& server;
-  const std::shared_ptr<boost::asio::io_context> context;
+  EventLoop& event_loop;
   AsioStrand strand;
   tcp::acceptor acceptor;                // strand only once it accepts
   std::unique_ptr<Strand::Timer> retry;  // strand only
@@ -63,7 +63,7 @@ absl::Status HttpServer::Listen(EventLoop& event_loop) {
   const std::string address = absl::StrCat(options_.host, ":", options_.port);
   error_code error;
   const auto endpoints =
-      tcp::resolver(*listener_->context)
+      tcp::resolver(listener_->strand.executor())
           .resolve(options_.host, absl::StrCat(options_.port),
                    tcp::resolver::passive | tcp::resolver::numeric_service, error);
   if (error || endpoints.empty()) {
@@ -87,7 +87,7 @@ absl::Status HttpServer::Listen(EventLoop& event_loop) {
 int HttpServer::port() const { return listener_->port; }
 
 void HttpServer::Listener::Accept() {
-  auto peer_strand = std::make_shared<AsioStrand>(context);
+  auto peer_strand = std::make_shared<AsioStrand>(event_loop.NextContext());
   acceptor.async_accept(
       peer_strand->executor(), [this, peer_strand](error_code error, tcp::socket socket) {
         if (error == boost::asio::error::operation_aborted) return;

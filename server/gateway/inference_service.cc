@@ -128,6 +128,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* InferenceService::Generate(
                                                          .cluster = parts_.cluster,
                                                          .active_requests = parts_.active_requests,
                                                          .services = parts_.services,
+                                                         .event_loop = parts_.event_loop,
                                                          .strand = parts_.event_loop.NewStrand()},
                                      *request);
   call->Start();

@@ -36,6 +36,9 @@ struct PrepareContext {
   const SloClasses* slo_classes = nullptr;  // null: there are none
 };
 
+// Bytes of a request from which preparing it takes long (2 ms and more): see EventLoop::Compute.
+inline constexpr size_t kLongBytes = 16 * 1024;
+
 // Renders, tokenises and checks. NOT_FOUND: another model, or SLO class. INVALID_ARGUMENT names the
 // field; its code is context_length_exceeded where prompt and max_tokens are too long together.
 // UNIMPLEMENTED: a chat, and the model has no template.

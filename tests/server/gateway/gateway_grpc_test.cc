@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proto/inference.grpc.pb.h"
+#include "server/gateway/prepared_request.h"
 #include "tests/server/gateway/gateway_fixture.h"
 
 namespace tandem::testing {
@@ -101,6 +102,18 @@ TEST_F(GatewayGrpcTest, StreamsTextAndTokens) {
   EXPECT_EQ(last.usage().cached_tokens(), 1);
   EXPECT_EQ(last.usage().kv_bytes(), 1000);
   EXPECT_EQ(last.usage().path(), "disaggregated");
+}
+
+TEST_F(GatewayGrpcTest, ReadsALongRequestAsideAndAnswersItAlike) {
+  AnswerWith("Hello");
+  Start();
+  v1::GenerateRequest request = TextRequest("Hi");
+  request.set_cache_salt(std::string(kLongBytes, 'x'));
+  const Result result = Generate(request);
+  ASSERT_TRUE(result.status.ok()) << result.status.error_message();
+  EXPECT_EQ(result.text, "Hello");
+  request.mutable_sampling()->set_temperature(-1);
+  EXPECT_EQ(Generate(request).status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(GatewayGrpcTest, TakesTokensAndChats) {

@@ -14,6 +14,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "engine/core/prefix_key.h"
+#include "server/gateway/prepared_request.h"
 #include "tests/server/gateway/gateway_fixture.h"
 
 namespace tandem::testing {
@@ -68,6 +69,19 @@ TEST_F(GatewayTest, AnswersAChatWithPrefillThenDecode) {
   EXPECT_EQ(decode.prefill().epoch(), 7u);
   EXPECT_EQ(decode.request().SerializeAsString(), prefill.request().SerializeAsString());
   EXPECT_TRUE(scheduler_.WaitForCompleted(1));
+}
+
+TEST_F(GatewayTest, ReadsALongBodyAsideAndAnswersItAlike) {
+  AnswerWith("Hello, world!");
+  Start();
+  const std::string salt(kLongBytes, 'x');
+  const ClientResponse response = Chat({{"cache_salt", salt}});
+  ASSERT_EQ(response.status, 200) << response.body;
+  EXPECT_EQ(response.json()["choices"][0]["message"]["content"], "Hello, world!");
+  EXPECT_EQ(response.json()["usage"]["prompt_tokens"], Ids("[user]Hi[assistant]").size());
+  const ClientResponse refused = Chat({{"cache_salt", salt}, {"temperature", -1}});
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(refused.json()["error"]["param"], "temperature");
 }
 
 TEST_F(GatewayTest, NeedsNoDecodeWorkerForOneToken) {

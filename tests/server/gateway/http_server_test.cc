@@ -38,7 +38,7 @@ class HttpServerTest : public ::testing::Test {
         });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    event_loop_.Start(2);
+    event_loop_.Start();
   }
   // Answers with the method, the path and the body.
   void ServeEcho(HttpServerOptions options = {}) {
@@ -53,7 +53,7 @@ class HttpServerTest : public ::testing::Test {
   }
   int port() const { return server_->port(); }
 
-  EventLoop event_loop_;
+  EventLoop event_loop_{2};
   std::unique_ptr<HttpServer> server_;
 };
 
@@ -282,7 +282,7 @@ TEST_F(HttpServerTest, ClosesConnectionsOverTheLimit) {
 
 TEST_F(HttpServerTest, NamesTheAddressThatIsTaken) {
   ServeEcho();
-  EventLoop other_loop;
+  EventLoop other_loop(1);
   const auto other = HttpServer::Create({.port = port()}, other_loop, nullptr, nullptr);
   ASSERT_FALSE(other.ok());
   EXPECT_EQ(other.status().code(), absl::StatusCode::kUnavailable);
