@@ -77,8 +77,9 @@ absl::Status RunWorker(const Config& config) {
     LOG(ERROR) << "ending with " << status.message();
     std::_Exit(1);
   }
-  const bool clean = worker->Drain(absl::Seconds(config.drain_timeout()));
-  return clean ? absl::OkStatus() : absl::AbortedError("drain timeout: some requests were cut");
+  if (worker->Drain(absl::Seconds(config.drain_timeout()))) return absl::OkStatus();
+  RETURN_IF_ERROR(worker->CheckRanks());
+  return absl::AbortedError("drain timeout: some requests were cut");
 }
 
 }  // namespace tandem

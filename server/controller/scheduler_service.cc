@@ -20,27 +20,31 @@ grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const grp
   return reactor;
 }
 
-// One worker's heartbeats. When the stream ends, for whatever reason, the worker is taken out.
+// One worker's heartbeats. When the stream ends, for whatever reason, the worker is taken out
+// unless it has another one.
 class HeartbeatCall : public grpc::ServerBidiReactor<v1::HeartbeatRequest, v1::HeartbeatResponse> {
  public:
-  explicit HeartbeatCall(Cluster* cluster) : cluster_(cluster) { StartRead(&beat_); }
+  explicit HeartbeatCall(Cluster* cluster) : cluster_(cluster), stream_(cluster->OpenStream()) {
+    StartRead(&beat_);
+  }
 
   void OnReadDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::OK);
     instance_id_ = beat_.instance_id();
     epoch_ = beat_.epoch();
-    const absl::Status status = cluster_->Heartbeat(beat_, absl::Now());
+    const absl::Status status = cluster_->Heartbeat(stream_, beat_, absl::Now());
     if (!status.ok()) return Finish(ToGrpc(status));
     StartRead(&beat_);
   }
 
   void OnDone() override {
-    cluster_->Leave(instance_id_, epoch_);
+    cluster_->Leave(stream_, instance_id_, epoch_);
     delete this;
   }
 
  private:
   Cluster* const cluster_;
+  const StreamId stream_;
   v1::HeartbeatRequest beat_;
   std::string instance_id_;
   uint64_t epoch_ = 0;

@@ -42,6 +42,7 @@ void KvSourceCall::OnReadDone(bool ok) {
 absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
   if (request.has_pull()) return OnPull(request.pull());
   absl::MutexLock lock(&mutex_);
+  if (ended_) return absl::OkStatus();  // a Renew must not undo what OnCancel has done
   if (kv_ == nullptr) return absl::FailedPreconditionError("the first message must be a Pull");
   if (request.has_ready()) {
     if (ready_) return absl::FailedPreconditionError("a second Ready");
@@ -111,6 +112,7 @@ absl::Status KvSourceCall::OnPull(const v1::PullKvRequest::Pull& pull) {
     }
   });
   absl::MutexLock lock(&mutex_);
+  if (ended_) return absl::OkStatus();
   SetLease(context_.lease);
   SchedulePump();
   return absl::OkStatus();
@@ -236,18 +238,18 @@ void KvSourceCall::OnWriteDone(bool ok) {
 
 void KvSourceCall::End(const grpc::Status& status) {
   absl::MutexLock lock(&mutex_);
-  if (ended_) return;
-  ended_ = true;
-  Finish(status);
+  EndLocked(status);
+}
+
+void KvSourceCall::EndLocked(const grpc::Status& status) {
+  if (!std::exchange(ended_, true)) Finish(status);
 }
 
 // The stream is broken. The puller asks once more in a moment, or never.
 void KvSourceCall::OnCancel() {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (kv_ != nullptr && !released_) SetLease(kRetryTime);
-  }
-  End(grpc::Status::CANCELLED);
+  absl::MutexLock lock(&mutex_);
+  if (kv_ != nullptr && !released_) SetLease(kRetryTime);
+  EndLocked(grpc::Status::CANCELLED);
 }
 
 void KvSourceCall::OnDone() {

@@ -59,6 +59,7 @@ class KvSourceCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   absl::Status OnPull(const v1::PullKvRequest::Pull& pull);
   void SetLease(absl::Duration lease) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void End(const grpc::Status& status);
+  void EndLocked(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void SchedulePump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Sender thread: has the next message ready while another is being written.

@@ -18,7 +18,7 @@ void OpenPulls::Add(std::shared_ptr<grpc::ClientContext> call) {
 void OpenPulls::Remove(std::shared_ptr<grpc::ClientContext> call) {
   {
     absl::MutexLock lock(&mutex_);
-    calls_.erase(call);
+    if (!is_ending_) calls_.erase(call);
   }
   call = nullptr;
   absl::MutexLock lock(&mutex_);
@@ -26,7 +26,7 @@ void OpenPulls::Remove(std::shared_ptr<grpc::ClientContext> call) {
 }
 
 void OpenPulls::EndAll() {
-  absl::flat_hash_set<std::shared_ptr<grpc::ClientContext>> calls;
+  Calls calls;
   {
     absl::MutexLock lock(&mutex_);
     is_ending_ = true;
@@ -34,8 +34,10 @@ void OpenPulls::EndAll() {
   }
   for (const std::shared_ptr<grpc::ClientContext>& call : calls) call->TryCancel();
   const auto is_none = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return num_open_ == 0; };
+  Calls over;  // outlive the lock
   absl::MutexLock lock(&mutex_);
   mutex_.Await(absl::Condition(&is_none));
+  over.swap(calls_);
 }
 
 }  // namespace tandem

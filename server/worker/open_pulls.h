@@ -19,15 +19,19 @@ class OpenPulls {
   // A pull that begins, with the context of its call, which has started. Cancelled at once after
   // EndAll.
   void Add(std::shared_ptr<grpc::ClientContext> call);
-  // It is over. Lets go of its call, and so of its channel.
+  // It is over. Lets go of its call, and so of its channel; after EndAll that thread does:
+  // gRPC 1.51 breaks when one of its own threads drops the last channel of a process without a
+  // server.
   void Remove(std::shared_ptr<grpc::ClientContext> call);
 
   // Cancels all pulls and waits until they are over, for which their receiver must run.
   void EndAll();
 
  private:
+  using Calls = absl::flat_hash_set<std::shared_ptr<grpc::ClientContext>>;
+
   absl::Mutex mutex_;
-  absl::flat_hash_set<std::shared_ptr<grpc::ClientContext>> calls_ ABSL_GUARDED_BY(mutex_);
+  Calls calls_ ABSL_GUARDED_BY(mutex_);
   int num_open_ ABSL_GUARDED_BY(mutex_) = 0;
   bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
 };

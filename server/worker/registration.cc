@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
+#include "absl/time/clock.h"
 #include "engine/core/log.h"
 
 namespace tandem {
@@ -71,30 +71,37 @@ void Registration::Run() {
   } while (Sleep(pause, /*until_news=*/false));
 }
 
+Registration::CancelledByStop::CancelledByStop(Registration& registration,
+                                               grpc::ClientContext& context)
+    : registration_(registration) {
+  absl::MutexLock lock(&registration_.mutex_);
+  registration_.context_ = &context;
+  if (registration_.stopping_) context.TryCancel();
+}
+
+Registration::CancelledByStop::~CancelledByStop() {
+  absl::MutexLock lock(&registration_.mutex_);
+  registration_.context_ = nullptr;
+}
+
+grpc::Status Registration::Register(v1::RegisterResponse& response) {
+  grpc::ClientContext context;
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kRegisterTimeout));
+  v1::RegisterRequest self = self_;
+  {
+    absl::MutexLock lock(&mutex_);
+    self.set_role(role_);
+  }
+  const CancelledByStop cancelled_by_stop(*this, context);
+  return stub_->Register(&context, self, &response);
+}
+
 // OK: was registered, and the stream then broke.
 grpc::Status Registration::Stay() {
   v1::RegisterResponse response;
-  {
-    grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(absl::Now() + kRegisterTimeout));
-    v1::RegisterRequest self = self_;
-    {
-      absl::MutexLock lock(&mutex_);
-      self.set_role(role_);
-    }
-    grpc::Status status = stub_->Register(&context, self, &response);
-    if (!status.ok()) return status;
-  }
+  if (grpc::Status status = Register(response); !status.ok()) return status;
   grpc::ClientContext context;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (stopping_) return grpc::Status::OK;
-    context_ = &context;
-  }
-  const absl::Cleanup forget = [this] {
-    absl::MutexLock lock(&mutex_);
-    context_ = nullptr;
-  };
+  const CancelledByStop cancelled_by_stop(*this, context);
   LOG(INFO) << "registered instance=" << self_.instance_id() << " address=" << self_.address();
   const auto stream = stub_->Heartbeat(&context);
   bool is_first = true;

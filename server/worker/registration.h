@@ -30,11 +30,23 @@ class Registration {
   // Told with the next heartbeat, which follows at once.
   void SetDraining();
   void SetRole(v1::Role role);
-  // Breaks the stream and joins: the scheduler takes the worker out. Idempotent.
+  // Ends the call under way, whatever the scheduler does, and joins: it takes the worker out.
+  // Idempotent.
   void Stop();
 
  private:
+  // A call from here to there, which Stop cancels; also one that has not begun yet.
+  class CancelledByStop {
+   public:
+    CancelledByStop(Registration& registration, grpc::ClientContext& context);
+    ~CancelledByStop();
+
+   private:
+    Registration& registration_;
+  };
+
   void Run();
+  grpc::Status Register(v1::RegisterResponse& response);
   // Registers and heartbeats until the stream breaks or Stop.
   grpc::Status Stay();
   // Less long if there is news to tell and `until_news`. False when Stop was called meanwhile.

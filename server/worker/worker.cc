@@ -227,12 +227,13 @@ bool GrpcWorker::Drain(absl::Duration timeout) {
   registration_->SetDraining();
   const absl::Time give_up = absl::Now() + timeout;
   const absl::Time hand_over = give_up - std::min(kHandOverReserve, timeout / 4);
+  bool clean = false;  // as of the look that ends it: another one may find a heartbeat's message
   // One look per poll at what changes only step by step; nobody is woken for less.
-  while (!IsIdle(loop_->Stats(absl::Now())) && absl::Now() < give_up) {
+  while (CheckRanks().ok() && !(clean = IsIdle(loop_->Stats(absl::Now()))) &&
+         absl::Now() < give_up) {
     loop_->HandOver(hand_over);
     absl::SleepFor(absl::Milliseconds(20));
   }
-  const bool clean = IsIdle(loop_->Stats(absl::Now()));
   Stop();
   return clean;
 }

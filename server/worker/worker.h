@@ -59,8 +59,8 @@ class Worker {
 
   // Takes no new requests, lets running ones finish and leased KV be pulled. What will not finish
   // within `timeout` is offered to other workers as soon as that is foreseen, at the latest shortly
-  // before; what none of them takes goes on until then and is cut. Blocks. Returns false when
-  // something was cut.
+  // before; what none of them takes goes on until then and is cut, at once if a rank dies. Blocks.
+  // Returns false when something was cut.
   virtual bool Drain(absl::Duration timeout) = 0;
 };
 

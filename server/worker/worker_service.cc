@@ -54,7 +54,8 @@ absl::Status WorkerService::StartDecode(const v1::DecodeRequest& message,
                       .receiver = &receiver_,
                       .counters = &counters_,
                       .open = &open_pulls_},
-                     message.prefill().address(), KvChannel(message.prefill().address()));
+                     message.prefill().address(),
+                     kv_channels_.Get(message.prefill().address(), absl::Now()));
   return absl::OkStatus();
 }
 
@@ -186,15 +187,6 @@ void WorkerService::FillHeartbeat(bool is_first, v1::HeartbeatRequest& beat) {
   beat.mutable_prefixes()->set_restart(changes.restart);
   beat.mutable_prefixes()->mutable_added()->Add(changes.added.begin(), changes.added.end());
   beat.mutable_prefixes()->mutable_removed()->Add(changes.removed.begin(), changes.removed.end());
-}
-
-std::shared_ptr<grpc::Channel> WorkerService::KvChannel(const std::string& address) {
-  absl::MutexLock lock(&mutex_);
-  KvChannels& source = kv_channels_[address];
-  std::shared_ptr<grpc::Channel>& channel = source.channels[source.next];
-  source.next = (source.next + 1) % kNumKvChannels;
-  if (channel == nullptr) channel = CreateKvChannel(address);
-  return channel;
 }
 
 void WorkerService::StopKvStreams() {

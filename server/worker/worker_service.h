@@ -3,16 +3,14 @@
 
 #include <grpcpp/grpcpp.h>
 
-#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
-#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "proto/scheduler.pb.h"
 #include "proto/worker.grpc.pb.h"
+#include "server/worker/kv_channels.h"
 #include "server/worker/kv_counters.h"
 #include "server/worker/kv_source_call.h"
 #include "server/worker/open_pulls.h"
@@ -28,9 +26,6 @@ using WorkerServiceBase = v1::Worker::WithCallbackMethod_Prefill<
     v1::Worker::WithCallbackMethod_Decode<v1::Worker::WithRawCallbackMethod_PullKv<
         v1::Worker::WithCallbackMethod_Abort<v1::Worker::WithCallbackMethod_SetRole<
             v1::Worker::WithCallbackMethod_GetStats<v1::Worker::Service>>>>>>;
-
-// Connections to one other worker, which its pulls take in turn (docs/performance.md).
-constexpr int kNumKvChannels = 4;
 
 // Thread-safe. Outlives the server it is registered with; the loop and cache outlive it.
 class WorkerService : public WorkerServiceBase {
@@ -89,23 +84,15 @@ class WorkerService : public WorkerServiceBase {
   absl::Status StartDecode(const v1::DecodeRequest& message,
                            const std::shared_ptr<TokenStream>& stream);
   void PostAbort(RequestId id, uint32_t attempt);
-  // The next of the channels to another worker.
-  std::shared_ptr<grpc::Channel> KvChannel(const std::string& address);
 
   const Options options_;
   OutgoingKvTable outgoing_;
   KvCounters counters_;
+  KvChannels kv_channels_;
   OpenPulls open_pulls_;
   TaskThread sender_;
   TaskThread receiver_;
   std::atomic<bool> draining_ = false;
-
-  absl::Mutex mutex_;
-  struct KvChannels {
-    std::array<std::shared_ptr<grpc::Channel>, kNumKvChannels> channels;
-    int next = 0;
-  };
-  absl::flat_hash_map<std::string, KvChannels> kv_channels_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace tandem

@@ -64,7 +64,13 @@ class PlanningTest : public testing::Test {
 
   void Join(const std::string& id, v1::Role role, uint64_t epoch) {
     ASSERT_TRUE(cluster_.Register(Worker(id, role, epoch), now_).ok());
-    ASSERT_TRUE(cluster_.Heartbeat(Beat(id, epoch), now_).ok());
+    ASSERT_TRUE(Heartbeat(Beat(id, epoch)).ok());
+  }
+
+  // The first of a new stream.
+  absl::Status Heartbeat(const v1::HeartbeatRequest& beat) {
+    stream_ = cluster_.OpenStream();
+    return cluster_.Heartbeat(stream_, beat, now_);
   }
 
   Planning::SetRole Obey() {
@@ -72,7 +78,7 @@ class PlanningTest : public testing::Test {
       asked_.push_back(address + " " + std::string(InstanceRoleName(change.to)));
       v1::HeartbeatRequest beat = Beat(change.id.value(), change.epoch);
       beat.set_role(ToProto(change.to));
-      return cluster_.Heartbeat(beat, now_);
+      return Heartbeat(beat);
     };
   }
 
@@ -131,6 +137,7 @@ class PlanningTest : public testing::Test {
 
   absl::Time now_ = absl::FromUnixSeconds(10000);
   Cluster cluster_{{.seed = 3}};
+  StreamId stream_;  // the latest
   std::vector<std::string> asked_;
   uint64_t num_requests_ = 0;
 };
@@ -220,7 +227,8 @@ TEST_F(PlanningTest, AStopEndsTheWaitForAWorkersNewRole) {
 TEST_F(PlanningTest, NobodyIsSwitchedWhoIsTheLastOfItsRoleByThen) {
   Planning planning(Options(ReplanMode::kOn), &cluster_, Obey());
   Run(planning, 50, 10, absl::Minutes(2));
-  cluster_.Leave("e", 3);
+  ASSERT_TRUE(Heartbeat(Beat("e", 3)).ok());
+  cluster_.Leave(stream_, "e", 3);
   Run(planning, 400, 5, absl::Minutes(3));
   for (const std::string& asked : asked_) EXPECT_THAT(asked, HasSubstr("mixed"));
   EXPECT_TRUE(cluster_.State().servable());
@@ -246,7 +254,7 @@ TEST_F(PlanningTest, ARoleThatAnOperatorGivesIsKept) {
   const std::string id = Switched();
   v1::HeartbeatRequest beat = Beat(id, id == "d" ? 2 : 3);
   beat.set_role(v1::ROLE_DECODE);
-  ASSERT_TRUE(cluster_.Heartbeat(beat, now_).ok());
+  ASSERT_TRUE(Heartbeat(beat).ok());
   planning.Look(now_);
   EXPECT_EQ(RoleOf(id), v1::ROLE_DECODE);
 }
@@ -367,7 +375,7 @@ TEST_F(WhatIfTest, WhatCannotBeAnsweredSaysWhy) {
   for (const auto& [id, epoch] : {std::pair("p", 1), std::pair("d", 2), std::pair("e", 3)}) {
     v1::HeartbeatRequest beat = Beat(id, epoch);
     beat.mutable_stats()->clear_latency();
-    ASSERT_TRUE(cluster_.Heartbeat(beat, now_).ok());
+    ASSERT_TRUE(Heartbeat(beat).ok());
   }
   answer = Ask(planning, Question());
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kFailedPrecondition);

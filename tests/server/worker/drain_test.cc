@@ -2,14 +2,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "tests/server/worker/worker_fixture.h"
 
 namespace tandem {
 namespace {
 
 using ::testing::ElementsAreArray;
+
+constexpr absl::Duration kPatience = absl::Seconds(30);
 
 using DrainTest = WorkerFixture;
 
@@ -52,6 +56,31 @@ TEST_F(DrainTest, APrefillWorkerWaitsUntilItsKvHasBeenPulled) {
   EXPECT_FALSE(answer.stats.recomputed());
   drain.join();
   EXPECT_TRUE(clean);
+}
+
+TEST_F(DrainTest, ADrainEndsWhenARankDies) {
+  StartWorker(Role::kPrefill, "prefill-0", /*lease=*/absl::Hours(1), {.tp = 2});
+  StartWorker(Role::kDecode, "decode-0");
+  const v1::RouteResponse route = Route();
+  v1::PrefillRequest prefill;  // of KV that nobody pulls
+  *prefill.mutable_request() = MakeRequest(route, GoldenCases()[1]);
+  prefill.set_epoch(route.prefill().epoch());
+  prefill.set_hand_off(true);
+  grpc::ClientContext context;
+  const auto reader = stubs_["prefill-0"]->Prefill(&context, prefill);
+  v1::TokenEvent first;
+  ASSERT_TRUE(reader->Read(&first));
+  bool clean = true;
+  absl::Notification is_over;
+  std::thread drain([&] {
+    clean = workers_[0]->Drain(absl::Hours(1));
+    is_over.Notify();
+  });
+  EXPECT_EQ(kill(ranks_[0], SIGKILL), 0);
+  EXPECT_TRUE(is_over.WaitForNotificationWithTimeout(kPatience));
+  context.TryCancel();  // ends it in any case
+  drain.join();
+  EXPECT_FALSE(clean);
 }
 
 TEST_F(DrainTest, AWorkerThatIsCutEndsItsPulls) {

@@ -95,5 +95,17 @@ TEST_F(OpenPullsTest, APullThatBeginsAfterTheEndIsCancelled) {
   EXPECT_TRUE(pull->has_ended);
 }
 
+// A pull that is tried again meanwhile.
+TEST_F(OpenPullsTest, TheThreadThatEndsThemLetsGoOfCallsThatBeganLater) {
+  open_.EndAll();
+  auto call = std::make_shared<grpc::ClientContext>();
+  const std::weak_ptr<grpc::ClientContext> seen = call;
+  open_.Add(call);
+  open_.Remove(std::move(call));
+  EXPECT_FALSE(seen.expired());
+  open_.EndAll();
+  EXPECT_TRUE(seen.expired());
+}
+
 }  // namespace
 }  // namespace tandem

@@ -71,7 +71,11 @@ class WorkerFixture : public testing::Test {
     options.runner.max_num_batched_tokens = 32;  // the longest golden prompt takes three chunks
     options.runner.kv_cache_bytes = 4 << 20;
     options.runner.ranks = ranks;
-    options.runner.start_rank = ForkRank(options.runner);
+    options.runner.start_rank = [this, start = ForkRank(options.runner)](int rank, int fd) {
+      absl::StatusOr<pid_t> pid = start(rank, fd);
+      if (pid.ok()) ranks_.push_back(*pid);
+      return pid;
+    };
     options.max_num_seqs = 8;
     options.kv_lease = lease;
     auto worker = Worker::Create(options);
@@ -187,6 +191,7 @@ class WorkerFixture : public testing::Test {
   std::unique_ptr<Controller> controller_;
   std::unique_ptr<v1::Scheduler::Stub> scheduler_;
   std::map<std::string, std::unique_ptr<v1::Worker::Stub>> stubs_;
+  std::vector<pid_t> ranks_;  // of all workers, other than the first of each
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 
