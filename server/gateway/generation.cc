@@ -217,7 +217,10 @@ void Generation::TakeStats(Source source, const v1::TokenEvent& event) {
   }
   if (source == Source::kDecode && event.has_stats()) {
     summary_.kv_bytes += event.stats().kv_bytes();
-    if (event.stats().recomputed() && attempt_ == 0) summary_.path = "recomputed";
+    if (event.stats().recomputed()) {
+      if (attempt_ == 0) summary_.path = "recomputed";
+      services_.metrics.CountFallback("recomputed");
+    }
   }
 }
 
@@ -238,7 +241,7 @@ void Generation::TakeTimes(const v1::TokenEvent& event, absl::Time arrived,
         stage_timer_.TakeSecondToken(event.times(), now);
         summary_.second_token_stages = stage_timer_.second_token();
         services_.metrics.ObserveSecondToken(summary_.second_token_stages,
-                                             summary_.path == "disaggregated");
+                                             attempt_ == 0 && route_.has_prefill());
       }
       services_.metrics.ObserveInterTokenGap(now - last_token_time_);
     }

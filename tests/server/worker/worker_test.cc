@@ -30,6 +30,12 @@ TEST_F(WorkerTest, APrefillAndADecodeWorkerGiveTheGoldenTokens) {
   EXPECT_TRUE(AwaitAllBlocksBack());
 }
 
+TEST_F(WorkerTest, ADecodeWorkerTellsWithItsFirstTokenWhatWasPulled) {
+  StartWorker(Role::kPrefill, "prefill-0");
+  StartWorker(Role::kDecode, "decode-0");
+  EXPECT_EQ(Generate(GoldenCases()[1]).num_tokens_at_stats, 2u);
+}
+
 TEST_F(WorkerTest, TheSecondTurnOfAChatSendsOnlyWhatIsNew) {
   StartWorker(Role::kPrefill, "prefill-0");
   StartWorker(Role::kDecode, "decode-0");
