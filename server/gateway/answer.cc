@@ -53,7 +53,6 @@ void Answer::OnRoute(int sample, absl::string_view path) {
 void Answer::OnSampleEnd(int sample, const GenerationSummary& summary, bool is_last) {
   summaries_[sample] = summary;
   path_ = summary.path;  // of use where the head of the response is yet to be sent
-  if (summary.path == "recomputed") services_.metrics.CountFallback(summary.path);
 }
 
 void Answer::OnGroupEnd(const absl::Status& status) {

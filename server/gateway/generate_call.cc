@@ -128,11 +128,11 @@ void GenerateCall::OnDelta(int sample, GenerationDelta delta) {
 void GenerateCall::OnSampleEnd(int sample, const GenerationSummary& summary, bool is_last) {
   summaries_[sample] = summary;
   v1::GenerateResponse& response = Queue(sample);
-  response.set_finish_reason(summary.finish_reason == FinishReason::kLength
-                                 ? v1::FINISH_REASON_LENGTH
-                                 : v1::FINISH_REASON_STOP);
-  if (summary.stop_string) response.set_stop_string(*summary.stop_string);
-  if (summary.stop_token) response.set_stop_token(static_cast<uint32_t>(*summary.stop_token));
+  const Ending& ending = summary.ending;
+  response.set_finish_reason(ending.reason == FinishReason::kLength ? v1::FINISH_REASON_LENGTH
+                                                                    : v1::FINISH_REASON_STOP);
+  if (ending.stop_string) response.set_stop_string(*ending.stop_string);
+  if (ending.stop_token) response.set_stop_token(static_cast<uint32_t>(*ending.stop_token));
   v1::Usage& usage = *response.mutable_usage();
   usage.set_prompt_tokens(
       static_cast<int32_t>(prepared_.prompts[sample / num_samples_per_prompt_].tokens->size()));

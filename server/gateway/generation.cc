@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/algorithm/container.h"
-#include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
 #include "server/gateway/cluster_clients.h"
 #include "server/gateway/cluster_watch.h"
@@ -32,10 +30,7 @@ Generation::Generation(const GenerationServices& services, GenerationRequest req
       sample_(sample),
       strand_(std::move(strand)),
       listener_(std::move(listener)),
-      output_(services.tokenizer,
-              {.stop_strings = request_.stop_strings,
-               .include_stop_str_in_output = request_.include_stop_str_in_output,
-               .skip_special_tokens = request_.skip_special_tokens}),
+      transcript_(request_, services.tokenizer),
       stage_timer_(request_.arrival),
       latency_meter_(request_.arrival) {}
 
@@ -47,8 +42,8 @@ void Generation::Start() {
 }
 
 void Generation::AskForRoute() {
-  v1::RouteRequest route =
-      MakeRouteRequest(request_, tokens_, services_.cluster.view()->block_sizes, absl::Now());
+  v1::RouteRequest route = MakeRouteRequest(request_, transcript_.tokens(),
+                                            services_.cluster.view()->block_sizes, absl::Now());
   if (is_routed_) {
     route.set_replay_of(route_.request_id());
     route.set_attempt(route_.attempt() + 1);
@@ -97,7 +92,7 @@ void Generation::OnRoute(absl::StatusOr<v1::RouteResponse> route) {
 
 void Generation::OpenCalls() {
   const bool has_prefill = route_.has_prefill();
-  const int num_tokens_left = request_.sampling.max_tokens - summary_.num_completion_tokens;
+  const int num_tokens_left = request_.sampling.max_tokens - transcript_.num_tokens();
   const bool needs_decode = !has_prefill || num_tokens_left > 1;
   if (needs_decode && !route_.has_decode()) {
     return End(absl::InternalError("the scheduler named no decode worker"));
@@ -138,7 +133,8 @@ v1::EngineRequest Generation::MakeEngineRequest() const {
   engine_request.set_id(route_.request_id());
   engine_request.set_attempt(route_.attempt());
   engine_request.mutable_prompt()->Add(request_.prompt->begin(), request_.prompt->end());
-  engine_request.mutable_generated()->Add(tokens_.begin(), tokens_.end());
+  const std::vector<uint32_t>& generated = transcript_.tokens();
+  engine_request.mutable_generated()->Add(generated.begin(), generated.end());
   *engine_request.mutable_sampling() = ToProto(request_.sampling);
   engine_request.set_priority(request_.priority);
   engine_request.set_cache_salt(request_.cache_salt);
@@ -166,7 +162,7 @@ WorkerCall::Callbacks Generation::CallbacksFor(Source source) {
 bool Generation::MustWait(Source source, const v1::TokenEvent& event) const {
   if (source == Source::kPrefill || prefill_.call == nullptr) return false;
   if (event.tokens().empty()) return !has_first_token();
-  return event.index() > summary_.num_completion_tokens;
+  return event.index() > transcript_.num_tokens();
 }
 
 void Generation::OnEvent(Source source, v1::TokenEvent event) {
@@ -191,28 +187,20 @@ void Generation::OnEvent(Source source, v1::TokenEvent event) {
 
 void Generation::Handle(Source source, const v1::TokenEvent& event) {
   const absl::Time arrived = absl::Now();
-  const bool has_shown_token = summary_.num_completion_tokens > 0;
   if (event.finish_reason() != v1::FINISH_REASON_UNSPECIFIED) leg(source).is_finished = true;
   TakeStats(source, event);
-  GenerationDelta delta;
-  TakeTokens(event, delta);
-  FinishBy(event, delta);
-  if (request_.is_prompt_only) DropOutput(delta);
-  if (!delta.tokens.empty() || !delta.text.empty()) {
-    const auto num_tokens = static_cast<int>(delta.tokens.size());
-    const absl::Time now = absl::Now();
-    latency_meter_.Take(num_tokens, !delta.text.empty(), now);
-    summary_.latency = latency_meter_.latency();
-    if (num_tokens > 0) CountTokens(event, num_tokens, arrived, now);
-    if (!has_shown_token) delta.first_token_stages = summary_.first_token_stages;
-  }
-  delta.latency = summary_.latency;
+  const int num_tokens_before = transcript_.num_tokens();
+  GenerationDelta delta = transcript_.Take(event);
+  if (transcript_.num_tokens() > num_tokens_before) num_failures_ = 0;
+  summary_.ending = transcript_.ending();
+  if (!request_.is_prompt_only) summary_.num_completion_tokens = transcript_.num_tokens();
+  TakeTimes(event, arrived, delta);
   // The listener may let go of itself while it handles the end.
   const std::shared_ptr<GenerationListener> listener = listener_;
   if (!delta.tokens.empty() || !delta.prompt_logprobs.empty() || !delta.text.empty()) {
     listener->OnDelta(sample_, std::move(delta));
   }
-  if (summary_.finish_reason == FinishReason::kNone) {
+  if (summary_.ending.reason == FinishReason::kNone) {
     if (event.finish_reason() == v1::FINISH_REASON_ABORTED) {
       return Fail(source, absl::AbortedError("the request was aborted"));
     }
@@ -229,88 +217,37 @@ void Generation::TakeStats(Source source, const v1::TokenEvent& event) {
   }
   if (source == Source::kDecode && event.has_stats()) {
     summary_.kv_bytes += event.stats().kv_bytes();
-    if (event.stats().recomputed() && attempt_ == 0) summary_.path = "recomputed";
-  }
-}
-
-void Generation::TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta) {
-  for (const v1::PromptLogprob& logprob : event.prompt_logprobs()) {
-    // An earlier attempt may have told some of them.
-    if (logprob.position() < next_prompt_logprob_) continue;
-    next_prompt_logprob_ = logprob.position() + 1;
-    delta.prompt_logprobs.push_back(FromProto(logprob));
-  }
-  for (int i = 0; i < event.tokens_size(); ++i) {
-    // A decode worker that had to compute the prompt itself draws the first token once more.
-    if (event.index() + i < summary_.num_completion_tokens) continue;
-    const TokenId token = static_cast<TokenId>(event.tokens(i).token());
-    delta.tokens.push_back(FromProto(event.tokens(i)));
-    tokens_.push_back(event.tokens(i).token());
-    num_failures_ = 0;
-    ++summary_.num_completion_tokens;
-    const bool is_stop_token = event.finish_reason() == v1::FINISH_REASON_STOP &&
-                               i + 1 == event.tokens_size() && event.has_stop_token() &&
-                               token == static_cast<TokenId>(event.stop_token());
-    if (is_stop_token && !request_.include_stop_str_in_output) continue;
-    const bool may_stop = summary_.num_completion_tokens > request_.sampling.min_tokens;
-    OutputText::Piece piece = output_.Append(token, may_stop);
-    delta.text += piece.text;
-    if (piece.matched) {
-      summary_.finish_reason = FinishReason::kStop;
-      summary_.stop_string = std::move(piece.matched);
-      return;
+    if (event.stats().recomputed()) {
+      if (attempt_ == 0) summary_.path = "recomputed";
+      services_.metrics.CountFallback("recomputed");
     }
   }
 }
 
-void Generation::FinishBy(const v1::TokenEvent& event, GenerationDelta& delta) {
-  if (summary_.finish_reason != FinishReason::kNone) return;
-  if (event.finish_reason() == v1::FINISH_REASON_STOP) {
-    summary_.finish_reason = FinishReason::kStop;
-    const TokenId token = static_cast<TokenId>(event.stop_token());
-    if (event.has_stop_token() && absl::c_linear_search(request_.client_stop_token_ids, token)) {
-      summary_.stop_token = token;
+void Generation::TakeTimes(const v1::TokenEvent& event, absl::Time arrived,
+                           GenerationDelta& delta) {
+  const auto num_tokens = static_cast<int>(delta.tokens.size());
+  if (num_tokens > 0 || !delta.text.empty()) {
+    const absl::Time now = absl::Now();
+    latency_meter_.Take(num_tokens, !delta.text.empty(), now);
+    summary_.latency = latency_meter_.latency();
+    if (num_tokens == summary_.num_completion_tokens) {
+      stage_timer_.TakeFirstToken(event.times(), arrived, now);
+      summary_.first_token_stages = stage_timer_.first_token();
+      services_.metrics.ObserveFirstToken(summary_.latency.ttft, summary_.first_token_stages);
+      delta.first_token_stages = summary_.first_token_stages;
+    } else if (num_tokens > 0) {
+      if (num_tokens + 1 == summary_.num_completion_tokens) {
+        stage_timer_.TakeSecondToken(event.times(), now);
+        summary_.second_token_stages = stage_timer_.second_token();
+        services_.metrics.ObserveSecondToken(summary_.second_token_stages,
+                                             attempt_ == 0 && route_.has_prefill());
+      }
+      services_.metrics.ObserveInterTokenGap(now - last_token_time_);
     }
-  } else if (event.finish_reason() == v1::FINISH_REASON_LENGTH) {
-    summary_.finish_reason = FinishReason::kLength;
-  } else {
-    return;
+    if (num_tokens > 0) last_token_time_ = now;
   }
-  OutputText::Piece rest = output_.Finish();
-  delta.text += rest.text;
-  if (rest.matched) {
-    summary_.finish_reason = FinishReason::kStop;
-    summary_.stop_string = std::move(rest.matched);
-    summary_.stop_token = std::nullopt;
-  }
-}
-
-void Generation::DropOutput(GenerationDelta& delta) {
-  delta.text.clear();
-  delta.tokens.clear();
-  if (summary_.finish_reason == FinishReason::kNone) return;
-  summary_.finish_reason = FinishReason::kLength;
-  summary_.stop_string = std::nullopt;
-  summary_.stop_token = std::nullopt;
-  summary_.num_completion_tokens = 0;
-}
-
-void Generation::CountTokens(const v1::TokenEvent& event, int num_tokens, absl::Time arrived,
-                             absl::Time now) {
-  if (summary_.num_completion_tokens == num_tokens) {
-    stage_timer_.TakeFirstToken(event.times(), arrived, now);
-    summary_.first_token_stages = stage_timer_.first_token();
-    services_.metrics.ObserveFirstToken(summary_.latency.ttft, summary_.first_token_stages);
-  } else {
-    if (summary_.num_completion_tokens == num_tokens + 1) {
-      stage_timer_.TakeSecondToken(event.times(), now);
-      summary_.second_token_stages = stage_timer_.second_token();
-      services_.metrics.ObserveSecondToken(summary_.second_token_stages,
-                                           summary_.path == "disaggregated");
-    }
-    services_.metrics.ObserveInterTokenGap(now - last_token_time_);
-  }
-  last_token_time_ = now;
+  delta.latency = summary_.latency;
 }
 
 void Generation::ReadOn(Source source) {
@@ -355,7 +292,7 @@ void Generation::Fail(Source source, absl::Status status) {
 void Generation::Migrate(Source source) {
   LOG(WARNING) << "request_id=" << route_.request_id()
                << " client_request_id=" << request_.client_request_id << " goes on elsewhere after "
-               << tokens_.size() << " tokens: " << last_failure_.ToString();
+               << transcript_.num_tokens() << " tokens: " << last_failure_.ToString();
   Avoid(source);
   BeginNextAttempt();
   give_up_ = absl::Now() + services_.replay_timeout;
@@ -384,7 +321,7 @@ void Generation::BeginNextAttempt() {
     if (leg->call != nullptr) leg->call->Cancel();
     *leg = Leg();
   }
-  num_earlier_tokens_ = summary_.num_completion_tokens;
+  num_earlier_tokens_ = transcript_.num_tokens();
   stage_timer_.AskForRoute(absl::Now());
 }
 

@@ -18,10 +18,10 @@
 #include "proto/worker.pb.h"
 #include "server/gateway/active_requests.h"
 #include "server/gateway/executor.h"
-#include "server/gateway/output_text.h"
 #include "server/gateway/sample_latency.h"
 #include "server/gateway/slo.h"
 #include "server/gateway/stage_timer.h"
+#include "server/gateway/transcript.h"
 #include "server/gateway/worker_call.h"
 
 namespace tandem {
@@ -71,10 +71,7 @@ struct GenerationDelta {
 
 // How a sample ended, and what it cost.
 struct GenerationSummary {
-  FinishReason finish_reason = FinishReason::kNone;  // kStop or kLength
-  std::optional<std::string> stop_string;            // the one that matched
-  std::optional<TokenId> stop_token;                 // one that the client named
-
+  Ending ending;
   int num_completion_tokens = 0;
   int num_cached_tokens = 0;  // of the prompt
   int64_t kv_bytes = 0;       // crossed between the workers
@@ -143,10 +140,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   bool MustWait(Source source, const v1::TokenEvent& event) const;
   void Handle(Source source, const v1::TokenEvent& event);
   void TakeStats(Source source, const v1::TokenEvent& event);
-  void TakeTokens(const v1::TokenEvent& event, GenerationDelta& delta);
-  void DropOutput(GenerationDelta& delta);
-  // `num_tokens` of an event that `arrived`; their text is ready `now`.
-  void CountTokens(const v1::TokenEvent& event, int num_tokens, absl::Time arrived, absl::Time now);
+  // When the event of `delta` came, and that the text is ready now.
+  void TakeTimes(const v1::TokenEvent& event, absl::Time arrived, GenerationDelta& delta);
   void ReadOn(Source source);
 
   // A worker has failed: goes on elsewhere, or ends.
@@ -158,13 +153,12 @@ class Generation : public std::enable_shared_from_this<Generation> {
   void Avoid(Source source);
   // Cancels the calls of the present attempt.
   void BeginNextAttempt();
-  void FinishBy(const v1::TokenEvent& event, GenerationDelta& delta);
   void End(const absl::Status& status);
   void EndCalls();
   void CompleteIfLeft();
 
   // The present attempt has brought a token.
-  bool has_first_token() const { return summary_.num_completion_tokens > num_earlier_tokens_; }
+  bool has_first_token() const { return transcript_.num_tokens() > num_earlier_tokens_; }
   Leg& leg(Source source) { return source == Source::kPrefill ? prefill_ : decode_; }
   const std::string& instance(Source source) const {
     return source == Source::kPrefill ? summary_.prefill_instance : summary_.decode_instance;
@@ -197,9 +191,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
   Leg prefill_;
   Leg decode_;
-  OutputText output_;
-  std::vector<uint32_t> tokens_;  // all that were drawn, for a replay
-  int next_prompt_logprob_ = 0;
+  Transcript transcript_;
   StageTimer stage_timer_;
   GenerationSummary summary_;
   LatencyMeter latency_meter_;

@@ -262,7 +262,7 @@ std::string OpenAiResponse::TokenText(TokenId token) const {
 }
 
 Json FinishReasonJson(const GenerationSummary& summary) {
-  switch (summary.finish_reason) {
+  switch (summary.ending.reason) {
     case FinishReason::kStop:
       return "stop";
     case FinishReason::kLength:
@@ -273,8 +273,8 @@ Json FinishReasonJson(const GenerationSummary& summary) {
 }
 
 Json StopReasonJson(const GenerationSummary& summary) {
-  if (summary.stop_string) return *summary.stop_string;
-  if (summary.stop_token) return *summary.stop_token;
+  if (summary.ending.stop_string) return *summary.ending.stop_string;
+  if (summary.ending.stop_token) return *summary.ending.stop_token;
   return nullptr;
 }
 

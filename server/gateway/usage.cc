@@ -36,7 +36,7 @@ Metrics::RequestOutcome OutcomeOfRequest(const Usage& usage,
     return summary.latency.shown_tpot > slo.tpot;
   });
   const bool is_cut_by_length = absl::c_any_of(summaries, [](const GenerationSummary& summary) {
-    return summary.finish_reason == FinishReason::kLength;
+    return summary.ending.reason == FinishReason::kLength;
   });
   return {.outcome = !status.ok() ? OutcomeOf(status) : (is_cut_by_length ? "length" : "stop"),
           .end_to_end = waited,

@@ -45,16 +45,15 @@ absl::Status KvSourceCall::OnRequest(const v1::PullKvRequest& request) {
   if (ended_) return absl::OkStatus();  // a Renew must not undo what OnCancel has done
   if (kv_ == nullptr) return absl::FailedPreconditionError("the first message must be a Pull");
   if (request.has_ready()) {
-    if (ready_) return absl::FailedPreconditionError("a second Ready");
-    if (request.ready().token_begin() < 0)
-      return absl::InvalidArgumentError("negative token_begin");
-    ready_ = true;
-    std::fill(queued_tokens_.begin(), queued_tokens_.end(), request.ready().token_begin());
+    if (ready_from_) return absl::FailedPreconditionError("a second Ready");
+    ready_from_ = request.ready().token_begin();
+    if (*ready_from_ < 0) return absl::InvalidArgumentError("negative token_begin");
+    std::fill(queued_tokens_.begin(), queued_tokens_.end(), *ready_from_);
   } else if (request.has_resend()) {
     const auto& resend = request.resend();
     const int num_layers = static_cast<int>(queued_tokens_.size());
-    if (resend.layer() < 0 || resend.layer() >= num_layers || resend.token_begin() < 0 ||
-        resend.token_end() > queued_tokens_[resend.layer()] ||
+    if (!ready_from_ || resend.token_begin() < *ready_from_ || resend.layer() < 0 ||
+        resend.layer() >= num_layers || resend.token_end() > queued_tokens_[resend.layer()] ||
         resend.token_begin() >= resend.token_end()) {
       return absl::InvalidArgumentError(
           absl::StrCat("a Resend of what was not sent: ", resend.ShortDebugString()));
@@ -175,7 +174,7 @@ std::optional<KvSourceCall::Next> KvSourceCall::TakeNext(const OutgoingKv::Snaps
     event.mutable_begun()->set_num_tokens(kv.num_tokens);
     return Next{.message = EncodeKvEvent(event)};
   }
-  if (!ready_) return std::nullopt;
+  if (!ready_from_) return std::nullopt;
   QueueStored(kv);
   if (!queue_.empty()) {
     const Range range = queue_.front();

@@ -87,7 +87,7 @@ class KvSourceCall : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::Byte
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<grpc::ByteBuffer> ready_message_ ABSL_GUARDED_BY(mutex_);  // after that write
   bool begun_sent_ ABSL_GUARDED_BY(mutex_) = false;
-  bool ready_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<int> ready_from_ ABSL_GUARDED_BY(mutex_);  // set by Ready: where sending begins
   bool complete_sent_ ABSL_GUARDED_BY(mutex_) = false;
   bool released_ ABSL_GUARDED_BY(mutex_) = false;  // the puller has said Done
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;

@@ -45,11 +45,9 @@ void TokenEventWriter::Write(absl::Span<const Event> events, const EventTime& ti
         break;
     }
   }
-  if (IsTerminal(events.back().kind)) {
-    *message.mutable_stats() = stats_;
-    any = true;
-  }
   if (any) {
+    // Not with the last one: the client's stop string may end the call before that.
+    if (stats_) *message.mutable_stats() = *std::exchange(stats_, std::nullopt);
     if (!message.tokens().empty() && message.index() <= 1) {
       *message.mutable_times() = Times(message.index(), time.step_begin);
     }
@@ -64,6 +62,13 @@ void TokenEventWriter::Write(absl::Span<const Event> events, const EventTime& ti
   }
   if (IsTerminal(last.kind)) stream_->Close(grpc::Status::OK);
 }
+
+void TokenEventWriter::KvReady(int64_t num_bytes, absl::Time time) {
+  kv_ready_ = time;
+  stats_.emplace().set_kv_bytes(num_bytes);
+}
+
+void TokenEventWriter::Recomputed() { stats_.emplace().set_recomputed(true); }
 
 void TokenEventWriter::WriteLeaving() {
   v1::TokenEvent message;
@@ -147,8 +152,7 @@ void DecodeSession::OnBegun() {
 void DecodeSession::OnComplete(TokenId first_token, int64_t bytes) {
   loop_->Post([self = shared_from_this(), first_token, bytes,
                complete = absl::Now()](StepLoop::Context& context) {
-    self->writer_.stats().set_kv_bytes(bytes);
-    self->writer_.KvReady(complete);
+    self->writer_.KvReady(bytes, complete);
     context.scheduler.Offer(
         {.id = self->id_, .attempt = self->attempt_, .first_token = first_token}, context.now);
   });
@@ -181,7 +185,7 @@ void DecodeSession::OnFailed(const absl::Status& status) {
                  << "): computing the prompt here";
   }
   loop_->Post([self = shared_from_this()](StepLoop::Context& context) {
-    self->writer_.stats().set_recomputed(true);
+    self->writer_.Recomputed();
     context.scheduler.Recompute(self->id_, self->attempt_, context.now);
   });
 }

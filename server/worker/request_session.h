@@ -1,6 +1,7 @@
 // A request on this worker, between its call, the step loop and the KV stream.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,11 +26,11 @@ class TokenEventWriter {
   // Another worker should go on with it.
   void WriteLeaving();
 
-  // All KV of the prompt is here.
-  void KvReady(absl::Time time) { kv_ready_ = time; }
+  // All KV of the prompt is here, for which `num_bytes` were sent.
+  void KvReady(int64_t num_bytes, absl::Time time);
 
-  // Fields of the last message that the events do not know.
-  v1::RequestStats& stats() { return stats_; }
+  // It did not come, and the prompt is computed here.
+  void Recomputed();
 
  private:
   // For the event with output token `index`, which is sent now.
@@ -39,8 +40,8 @@ class TokenEventWriter {
   const absl::Time accepted_;
   absl::Time begun_ = absl::UnixEpoch();
   absl::Time kv_ready_ = absl::UnixEpoch();
-  int num_cached_ = 0;  // prompt tokens, until they are told
-  v1::RequestStats stats_;
+  int num_cached_ = 0;                     // prompt tokens, until they are told
+  std::optional<v1::RequestStats> stats_;  // until they are told, with the next message
 };
 
 // Prefill call: streams the first token and keeps the prompt's KV until it is pulled. The call

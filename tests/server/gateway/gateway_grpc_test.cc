@@ -116,6 +116,24 @@ TEST_F(GatewayGrpcTest, ReadsALongRequestAsideAndAnswersItAlike) {
   EXPECT_EQ(Generate(request).status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
+TEST_F(GatewayGrpcTest, CountsAPromptThatHadToBeComputedAgain) {
+  AnswerWith("Hello");
+  decode_worker_.decode = [tokens = Ids("Hello")](const auto&, const auto& call) {
+    v1::TokenEvent event;
+    event.set_index(1);
+    for (size_t i = 1; i < tokens.size(); ++i) event.add_tokens()->set_token(tokens[i]);
+    event.mutable_stats()->set_recomputed(true);
+    call->Send(std::move(event));
+  };
+  Start();
+  v1::GenerateRequest request = TextRequest("Hi");
+  request.add_stop("lo");
+  const Result result = Generate(request);
+  EXPECT_EQ(result.text, "Hel");
+  EXPECT_EQ(result.responses.back().usage().path(), "recomputed");
+  EXPECT_THAT(Get("/metrics").body, HasSubstr("tandem_fallback_total{reason=\"recomputed\"} 1"));
+}
+
 TEST_F(GatewayGrpcTest, TakesTokensAndChats) {
   AnswerWith("Hello");
   Start();

@@ -40,7 +40,7 @@ class OpenAiResponseTest : public ::testing::Test {
   }
   static GenerationSummary Finished(FinishReason reason) {
     GenerationSummary summary;
-    summary.finish_reason = reason;
+    summary.ending.reason = reason;
     summary.num_completion_tokens = 7;
     return summary;
   }
@@ -79,10 +79,10 @@ TEST_F(OpenAiResponseTest, WritesACompletionAsTheApiDocumentsIt) {
 
 TEST_F(OpenAiResponseTest, SaysWhichStopMatched) {
   GenerationSummary by_string = Finished(FinishReason::kStop);
-  by_string.stop_string = "END";
+  by_string.ending.stop_string = "END";
   EXPECT_EQ(StopReasonJson(by_string), "END");
   GenerationSummary by_token = Finished(FinishReason::kStop);
-  by_token.stop_token = 9;
+  by_token.ending.stop_token = 9;
   EXPECT_EQ(StopReasonJson(by_token), 9);
   EXPECT_TRUE(StopReasonJson(Finished(FinishReason::kStop)).is_null());
 }

@@ -143,6 +143,7 @@ class WorkerFixture : public testing::Test {
     v1::FinishReason finish_reason = v1::FINISH_REASON_UNSPECIFIED;
     int num_cached_tokens = 0;
     v1::RequestStats stats;
+    size_t num_tokens_at_stats = 0;  // when they came
     grpc::Status status;
   };
 
@@ -157,7 +158,10 @@ class WorkerFixture : public testing::Test {
         answer.finish_reason = event.finish_reason();
       }
       answer.num_cached_tokens = std::max(answer.num_cached_tokens, event.cached_tokens());
-      if (event.has_stats()) answer.stats = event.stats();
+      if (event.has_stats()) {
+        answer.stats = event.stats();
+        answer.num_tokens_at_stats = answer.tokens.size();
+      }
     }
     answer.status = reader.Finish();
   }

@@ -30,6 +30,12 @@ TEST_F(WorkerTest, APrefillAndADecodeWorkerGiveTheGoldenTokens) {
   EXPECT_TRUE(AwaitAllBlocksBack());
 }
 
+TEST_F(WorkerTest, ADecodeWorkerTellsWithItsFirstTokenWhatWasPulled) {
+  StartWorker(Role::kPrefill, "prefill-0");
+  StartWorker(Role::kDecode, "decode-0");
+  EXPECT_EQ(Generate(GoldenCases()[1]).num_tokens_at_stats, 2u);
+}
+
 TEST_F(WorkerTest, TheSecondTurnOfAChatSendsOnlyWhatIsNew) {
   StartWorker(Role::kPrefill, "prefill-0");
   StartWorker(Role::kDecode, "decode-0");
@@ -142,6 +148,28 @@ TEST_F(WorkerTest, KvThatNobodyPullsIsDroppedWhenItsLeaseEnds) {
   EXPECT_THAT(answer.status.error_message(), HasSubstr("lease"));
   EXPECT_EQ(answer.tokens.size(), 1);
   EXPECT_TRUE(AwaitAllBlocksBack());
+}
+
+TEST_F(WorkerTest, AResendOfWhatWasNotSentIsRefused) {
+  StartWorker(Role::kPrefill, "prefill-0");
+  v1::ClusterState state;
+  ASSERT_TRUE(AwaitCluster([&state](const v1::ClusterState& now) {
+    state = now;
+    return true;
+  }));
+  const v1::RegisterRequest& source = state.instances(0).registration();
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  const auto stream = stubs_["prefill-0"]->PullKv(&context);
+  v1::PullKvRequest request;
+  request.mutable_pull()->set_source_epoch(source.epoch());
+  *request.mutable_pull()->mutable_layout() = source.layout();
+  stream->Write(request);
+  request.mutable_ready()->set_token_begin(1000);
+  stream->Write(request);
+  request.mutable_resend()->set_token_end(1000);
+  stream->Write(request);
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(WorkerTest, RequestsThatCannotBeAreRefusedByName) {
