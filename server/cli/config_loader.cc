@@ -15,6 +15,7 @@
 #include "absl/strings/str_replace.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
+#include "server/cli/option_readers.h"
 #include "server/cli/option_value.h"
 
 namespace tandem {
@@ -22,22 +23,10 @@ namespace {
 
 using google::protobuf::FieldDescriptor;
 
-std::vector<const FieldDescriptor*> FieldsOf(Command command) {
-  std::vector<const FieldDescriptor*> fields;
-  const auto* descriptor = Config::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto& commands = GetOptionInfo(*descriptor->field(i)).commands();
-    if (std::find(commands.begin(), commands.end(), command) != commands.end()) {
-      fields.push_back(descriptor->field(i));
-    }
-  }
-  return fields;
-}
-
 // '_' and '-' are the same in flags and keys.
 const FieldDescriptor* FindLongName(Command command, absl::string_view name) {
   const std::string dashed = absl::StrReplaceAll(name, {{"_", "-"}});
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     if (FlagName(*field) == dashed) return field;
     const std::string& alias = GetOptionInfo(*field).alias();
     if (!alias.empty() && alias == dashed) return field;
@@ -46,7 +35,7 @@ const FieldDescriptor* FindLongName(Command command, absl::string_view name) {
 }
 
 const FieldDescriptor* FindShortName(Command command, absl::string_view name) {
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     const std::string& short_name = GetOptionInfo(*field).short_name();
     if (!short_name.empty() && short_name == name) return field;
   }
@@ -55,7 +44,7 @@ const FieldDescriptor* FindShortName(Command command, absl::string_view name) {
 
 absl::Status UnknownName(absl::string_view kind, absl::string_view name, Command command) {
   std::vector<std::string> known;
-  for (const FieldDescriptor* field : FieldsOf(command)) known.push_back(FlagName(*field));
+  for (const FieldDescriptor* field : OptionsOf(command)) known.push_back(FlagName(*field));
   const std::string nearest = NearestName(name, known);
   const std::string hint =
       nearest.empty() ? std::string() : absl::StrCat("; did you mean ", kind, nearest, "?");
@@ -81,8 +70,8 @@ class Layer {
 
 absl::Status ReadDefaults(Command command, Config& config) {
   Layer layer(config);
-  for (const FieldDescriptor* field : FieldsOf(command)) {
-    const std::string& text = GetOptionInfo(*field).default_value();
+  for (const FieldDescriptor* field : OptionsOf(command)) {
+    const std::string& text = GetOptionInfo(*field).default_();
     if (!text.empty()) RETURN_IF_ERROR(layer.Set(*field, text, FlagName(*field)));
   }
   return absl::OkStatus();
@@ -127,7 +116,7 @@ absl::Status ReadConfigFile(Command command, const std::string& path, Config& co
 
 absl::Status ReadEnvironment(Command command, const Environment& environment, Config& config) {
   Layer layer(config);
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     const std::string name = absl::StrCat("TANDEM_", absl::AsciiStrToUpper(field->name()));
     const std::optional<std::string> value = environment(name);
     if (!value) continue;
@@ -164,7 +153,7 @@ absl::StatusOr<const FieldDescriptor*> FindFlag(Command command, absl::string_vi
 bool IsFlag(const std::string& arg) { return arg.size() >= 2 && arg[0] == '-'; }
 
 const FieldDescriptor* FindPositional(Command command) {
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     if (GetOptionInfo(*field).positional()) return field;
   }
   return nullptr;
@@ -225,20 +214,19 @@ absl::StatusOr<Config> LoadConfig(Command command, const std::vector<std::string
 
 std::string ConfigHelp(Command command) {
   std::string help;
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     const OptionInfo& info = GetOptionInfo(*field);
     std::string left =
         info.short_name().empty() ? "      " : absl::StrCat("  -", info.short_name(), ", ");
     if (!info.positional()) absl::StrAppend(&left, "--", FlagName(*field));
-    if (!info.value_name().empty())
-      absl::StrAppend(&left, info.positional() ? "" : " ", info.value_name());
+    if (!info.value().empty()) absl::StrAppend(&left, info.positional() ? "" : " ", info.value());
     constexpr size_t kColumn = 36;
     left.resize(std::max(left.size() + 1, kColumn), ' ');
     absl::StrAppend(&help, left, info.help());
     if (!info.choices().empty()) {
       absl::StrAppend(&help, " (", absl::StrJoin(info.choices(), " | "), ")");
     }
-    const std::string& fallback = info.default_value();
+    const std::string& fallback = info.default_();
     if (!fallback.empty() && fallback != "-1" && fallback != "0") {
       absl::StrAppend(&help, " [", fallback, "]");
     }
@@ -250,7 +238,7 @@ std::string ConfigHelp(Command command) {
 std::string ConfigYaml(Command command, const Config& config) {
   YAML::Emitter yaml;
   yaml << YAML::BeginMap;
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     if (field->name() == "config" || field->name() == "print_config") continue;
     yaml << YAML::Key << FlagName(*field) << YAML::Value;
     if (!field->is_repeated()) {

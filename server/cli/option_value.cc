@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "engine/core/log.h"
 #include "engine/core/status_macros.h"
 
 namespace tandem {
@@ -164,6 +165,14 @@ std::string OptionText(const FieldDescriptor& field, const Config& config, int i
       return field.is_repeated() ? reflection->GetRepeatedString(config, &field, index)
                                  : reflection->GetString(config, &field);
   }
+}
+
+bool IsDefault(const FieldDescriptor& field, const Config& config) {
+  if (field.is_repeated()) return Config::GetReflection()->FieldSize(config, &field) == 0;
+  Config defaults;
+  const std::string& text = GetOptionInfo(field).default_();
+  if (!text.empty()) CHECK_OK(SetOption(field, text, defaults));
+  return OptionText(field, config) == OptionText(field, defaults);
 }
 
 absl::StatusOr<std::vector<double>> ParseRates(const Config& config) {

@@ -28,6 +28,9 @@ absl::Status SetOption(const google::protobuf::FieldDescriptor& field, const std
 std::string OptionText(const google::protobuf::FieldDescriptor& field, const Config& config,
                        int index = 0);
 
+// Whether the field has the value that OptionInfo says it has by default.
+bool IsDefault(const google::protobuf::FieldDescriptor& field, const Config& config);
+
 // --rates, in requests per second: numbers from 1e-6 on with commas between them; "inf" is
 // infinity. Below that, arrivals run out of time.
 absl::StatusOr<std::vector<double>> ParseRates(const Config& config);

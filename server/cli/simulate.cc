@@ -15,6 +15,7 @@
 #include "server/cli/commands.h"
 #include "server/cli/compat_options.h"
 #include "server/cli/json_text.h"
+#include "server/cli/option_readers.h"
 #include "server/cli/option_value.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/text_file.h"
@@ -184,7 +185,7 @@ void WriteRequests(const CompatSimulation& simulation, bool is_csv, std::ostream
 }  // namespace
 
 absl::Status RunSimulate(const Config& config) {
-  RETURN_IF_ERROR(CheckModeOptions(SIMULATE, config));
+  RETURN_IF_ERROR(CheckMode(SIMULATE, config));
   if (config.compat().empty()) return RunClusterSimulation(config);
   const std::string& records = config.records();
   if (!records.empty()) RETURN_IF_ERROR(CheckWritable(records));
