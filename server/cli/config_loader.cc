@@ -8,10 +8,8 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
@@ -63,9 +61,11 @@ class Layer {
     return Annotate(SetOption(field, text, config_), origin);
   }
 
+  const OptionSet& seen() const { return seen_; }
+
  private:
   Config& config_;
-  std::set<const FieldDescriptor*> seen_;
+  OptionSet seen_;
 };
 
 absl::Status ReadDefaults(Command command, Config& config) {
@@ -77,7 +77,9 @@ absl::Status ReadDefaults(Command command, Config& config) {
   return absl::OkStatus();
 }
 
-absl::Status ReadConfigFile(Command command, const std::string& path, Config& config) {
+// Adds what the file names to `given`.
+absl::Status ReadConfigFile(Command command, const std::string& path, Config& config,
+                            OptionSet& given) {
   YAML::Node root;
   try {  // yaml-cpp reports by exceptions
     root = YAML::LoadFile(path);
@@ -111,13 +113,14 @@ absl::Status ReadConfigFile(Command command, const std::string& path, Config& co
       RETURN_IF_ERROR(layer.Set(*field, entry.second[i].Scalar(), origin));
     }
   }
+  given.insert(layer.seen().begin(), layer.seen().end());
   return absl::OkStatus();
 }
 
 absl::Status ReadEnvironment(Command command, const Environment& environment, Config& config) {
   Layer layer(config);
   for (const FieldDescriptor* field : OptionsOf(command)) {
-    const std::string name = absl::StrCat("TANDEM_", absl::AsciiStrToUpper(field->name()));
+    const std::string name = EnvironmentName(*field);
     const std::optional<std::string> value = environment(name);
     if (!value) continue;
     // Kubernetes injects TANDEM_PORT=tcp://... into pods beside a Service called tandem.
@@ -159,7 +162,9 @@ const FieldDescriptor* FindPositional(Command command) {
   return nullptr;
 }
 
-absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Config& config) {
+// Adds what `args` name to `given`.
+absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Config& config,
+                      OptionSet& given) {
   Layer layer(config);
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
@@ -183,6 +188,7 @@ absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Con
       RETURN_IF_ERROR(layer.Set(*field, args[++i], absl::StrCat("option ", flag)));
     }
   }
+  given.insert(layer.seen().begin(), layer.seen().end());
   return absl::OkStatus();
 }
 
@@ -200,39 +206,19 @@ absl::StatusOr<Config> LoadConfig(Command command, const std::vector<std::string
                                   const Environment& environment) {
   // The file is named by a stronger source than itself, so those are read twice.
   Config stronger;
+  OptionSet given;  // not in the environment, which all commands share
   RETURN_IF_ERROR(ReadEnvironment(command, environment, stronger));
-  RETURN_IF_ERROR(ReadArgs(command, args, stronger));
+  RETURN_IF_ERROR(ReadArgs(command, args, stronger, given));
 
   Config config;
   RETURN_IF_ERROR(ReadDefaults(command, config));
-  if (!stronger.config().empty())
-    RETURN_IF_ERROR(ReadConfigFile(command, stronger.config(), config));
-  RETURN_IF_ERROR(ReadEnvironment(command, environment, config));
-  RETURN_IF_ERROR(ReadArgs(command, args, config));
-  return config;
-}
-
-std::string ConfigHelp(Command command) {
-  std::string help;
-  for (const FieldDescriptor* field : OptionsOf(command)) {
-    const OptionInfo& info = GetOptionInfo(*field);
-    std::string left =
-        info.short_name().empty() ? "      " : absl::StrCat("  -", info.short_name(), ", ");
-    if (!info.positional()) absl::StrAppend(&left, "--", FlagName(*field));
-    if (!info.value().empty()) absl::StrAppend(&left, info.positional() ? "" : " ", info.value());
-    constexpr size_t kColumn = 36;
-    left.resize(std::max(left.size() + 1, kColumn), ' ');
-    absl::StrAppend(&help, left, info.help());
-    if (!info.choices().empty()) {
-      absl::StrAppend(&help, " (", absl::StrJoin(info.choices(), " | "), ")");
-    }
-    const std::string& fallback = info.default_();
-    if (!fallback.empty() && fallback != "-1" && fallback != "0") {
-      absl::StrAppend(&help, " [", fallback, "]");
-    }
-    absl::StrAppend(&help, "\n");
+  if (!stronger.config().empty()) {
+    RETURN_IF_ERROR(ReadConfigFile(command, stronger.config(), config, given));
   }
-  return help;
+  RETURN_IF_ERROR(ReadEnvironment(command, environment, config));
+  RETURN_IF_ERROR(ReadArgs(command, args, config, given));
+  RETURN_IF_ERROR(CheckGoTogether(command, config, given));
+  return config;
 }
 
 std::string ConfigYaml(Command command, const Config& config) {

@@ -17,7 +17,6 @@
 #include "server/cli/commands.h"
 #include "server/cli/compat_options.h"
 #include "server/cli/json_text.h"
-#include "server/cli/option_readers.h"
 #include "server/cli/plan_cluster.h"
 #include "server/cli/plan_report.h"
 #include "server/cli/plan_theory.h"
@@ -145,7 +144,6 @@ absl::Status PlanCompat(const Config& config) {
 }  // namespace
 
 absl::Status RunPlan(const Config& config) {
-  RETURN_IF_ERROR(CheckMode(PLAN, config));
   if (config.theory()) return RunTheory(config);
   return config.compat().empty() ? RunClusterPlan(config) : PlanCompat(config);
 }
