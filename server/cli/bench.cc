@@ -97,7 +97,7 @@ absl::Status RunBench(const Config& config) {
   BlockSignals();
   RaiseDescriptorLimit();
   RETURN_IF_ERROR(CheckWritable(config));
-  ASSIGN_OR_RETURN(const ResultJsonOptions json_options, MakeResultJsonOptions(config));
+  const ResultJsonOptions json_options = MakeResultJsonOptions(config);
   ASSIGN_OR_RETURN(BenchSetup setup, MakeBenchSetup(config, absl::Now()));
   LiveDisplay display(setup.series.targets);
   const LoadTestObserver observer = {

@@ -13,6 +13,7 @@
 #include "server/cli/commands.h"
 #include "server/cli/engine_bench.h"
 #include "server/cli/json_text.h"
+#include "server/cli/option_value.h"
 #include "server/cli/process_facts.h"
 #include "server/cli/process_options.h"
 #include "server/cli/progress_bar.h"
@@ -31,7 +32,8 @@ absl::StatusOr<std::vector<EngineLoad>> ParseLoads(const Config& config) {
   ASSIGN_OR_RETURN(std::vector<EngineLoad> loads, ParsePrompts(config.prompts()));
   const EngineLoad defaults = {.context = static_cast<int>(config.context()),
                                .num_tokens = static_cast<int>(config.new_tokens())};
-  ASSIGN_OR_RETURN(const std::vector<EngineLoad> batches, ParseBatches(config.batches(), defaults));
+  ASSIGN_OR_RETURN(const std::vector<EngineLoad> batches,
+                   NameOption("batches", ParseBatches(config.batches(), defaults)));
   loads.insert(loads.end(), batches.begin(), batches.end());
   return loads;
 }

@@ -158,17 +158,19 @@ std::function<absl::StatusOr<int>(absl::string_view)> TokenCounter(const Config&
 
 // What can be told without the server, so that nobody starts one only to learn it.
 absl::Status CheckLoad(const Config& config) {
-  RETURN_IF_ERROR(ParseRates(config).status());
   if (!config.trace().empty()) return ReadFile(config.trace()).status();
-  RETURN_IF_ERROR(LengthDistribution::Parse(config.prompt_tokens()).status());
-  return LengthDistribution::Parse(config.output_tokens()).status();
+  RETURN_IF_ERROR(
+      NameOption("prompt-tokens", LengthDistribution::Parse(config.prompt_tokens())).status());
+  return NameOption("output-tokens", LengthDistribution::Parse(config.output_tokens())).status();
 }
 
 absl::Status ReadWorkload(const Config& config, const std::string& model,
                           LoadTestOptions& options) {
   if (config.trace().empty()) {
-    ASSIGN_OR_RETURN(options.prompt, LengthDistribution::Parse(config.prompt_tokens()));
-    ASSIGN_OR_RETURN(options.output, LengthDistribution::Parse(config.output_tokens()));
+    ASSIGN_OR_RETURN(options.prompt, NameOption("prompt-tokens",
+                                                LengthDistribution::Parse(config.prompt_tokens())));
+    ASSIGN_OR_RETURN(options.output, NameOption("output-tokens",
+                                                LengthDistribution::Parse(config.output_tokens())));
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const std::string content, ReadFile(config.trace()));
@@ -207,7 +209,7 @@ absl::StatusOr<std::string> SetArrivalProcess(const Config& config, LoadTestOpti
 }
 
 absl::Status SetRates(const Config& config, LoadTestOptions& options) {
-  ASSIGN_OR_RETURN(options.rates, ParseRates(config));
+  options.rates = NumbersOf(config.rates());
   if (options.rates.empty() && !options.keeps_trace_times) options.rates = {1};
   if (!config.search()) return absl::OkStatus();
   if (options.run.targets.IsEmpty()) {
@@ -234,8 +236,9 @@ absl::StatusOr<BenchSetup> MakeBenchSetup(const Config& config, absl::Time now) 
   BenchSetup setup;
   LoadTestOptions& options = setup.options;
   RunSeries& series = setup.series;
-  ASSIGN_OR_RETURN(series.targets,
-                   ParseTargets({config.goodput().begin(), config.goodput().end()}));
+  ASSIGN_OR_RETURN(
+      series.targets,
+      NameOption("goodput", ParseTargets({config.goodput().begin(), config.goodput().end()})));
   options.run.targets = series.targets;
   RETURN_IF_ERROR(CheckLoad(config));
   const bool is_grpc = !config.grpc().empty();
@@ -271,16 +274,8 @@ absl::StatusOr<BenchSetup> MakeBenchSetup(const Config& config, absl::Time now) 
   return setup;
 }
 
-absl::StatusOr<ResultJsonOptions> MakeResultJsonOptions(const Config& config) {
-  ResultJsonOptions options = {.percentiles = {}, .is_detailed = config.detailed()};
-  for (absl::string_view item : absl::StrSplit(config.percentiles(), ',', absl::SkipEmpty())) {
-    double percent = 0;
-    if (!absl::SimpleAtod(item, &percent) || !(percent >= 0 && percent <= 100)) {
-      return WrongOption("percentiles", item, "numbers from 0 to 100");
-    }
-    options.percentiles.push_back(percent);
-  }
-  return options;
+ResultJsonOptions MakeResultJsonOptions(const Config& config) {
+  return {.percentiles = NumbersOf(config.percentiles()), .is_detailed = config.detailed()};
 }
 
 }  // namespace tandem

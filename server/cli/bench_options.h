@@ -20,7 +20,7 @@ struct BenchSetup {
 // server does not answer, NOT_FOUND where there is no such trace.
 absl::StatusOr<BenchSetup> MakeBenchSetup(const Config& config, absl::Time now);
 
-// INVALID_ARGUMENT quotes what is no percentile.
-absl::StatusOr<ResultJsonOptions> MakeResultJsonOptions(const Config& config);
+// From --percentiles and --detailed.
+ResultJsonOptions MakeResultJsonOptions(const Config& config);
 
 }  // namespace tandem

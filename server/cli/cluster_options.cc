@@ -99,10 +99,8 @@ absl::StatusOr<ClusterPlacement> ParseCluster(const Config& config) {
   const int threads = static_cast<int>(config.threads());
   cluster.prefill.threads = cluster.decode.threads = cluster.mixed.threads = threads;
   if (config.placement().empty()) return cluster;
-  std::vector<int> numbers;
-  for (absl::string_view part : absl::StrSplit(config.placement(), ',')) {
-    if (!absl::SimpleAtoi(part, &numbers.emplace_back()) || numbers.back() < 1) numbers.clear();
-  }
+  const std::vector<double> given = NumbersOf(config.placement());
+  std::vector<int> numbers(given.begin(), given.end());
   if (numbers.size() == 2) numbers = {numbers[0], numbers[1], numbers[0], numbers[1]};
   if (numbers.size() != 4) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -174,16 +172,16 @@ absl::StatusOr<Workload> ReadSimulatedWorkload(const Config& config) {
     return workload;
   }
   ASSIGN_OR_RETURN(const LengthDistribution prompt,
-                   LengthDistribution::Parse(config.prompt_tokens()));
+                   NameOption("prompt-tokens", LengthDistribution::Parse(config.prompt_tokens())));
   ASSIGN_OR_RETURN(const LengthDistribution output,
-                   LengthDistribution::Parse(config.output_tokens()));
+                   NameOption("output-tokens", LengthDistribution::Parse(config.output_tokens())));
   return DrawWorkload({.num_requests = num_requests, .prompt = prompt, .output = output},
                       static_cast<uint64_t>(config.seed()));
 }
 
 absl::StatusOr<std::vector<double>> ReadSimulatedRates(const Config& config,
                                                        const Workload& workload) {
-  if (!config.rates().empty()) return ParseRates(config);
+  if (!config.rates().empty()) return NumbersOf(config.rates());
   if (workload.has_arrivals) return std::vector<double>{workload.Rate()};
   return std::vector<double>{1};
 }

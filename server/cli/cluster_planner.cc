@@ -12,6 +12,7 @@
 #include "server/bench/run_series.h"
 #include "server/cli/cluster_file.h"
 #include "server/cli/cluster_options.h"
+#include "server/cli/option_value.h"
 
 namespace tandem {
 namespace {
@@ -40,8 +41,9 @@ absl::StatusOr<ClusterPlanner> ClusterPlanner::Create(const Config& given) {
                              ? static_cast<int>(config.threads())
                              : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   ClusterScorerOptions& scorer = planner.scorer_;
-  ASSIGN_OR_RETURN(scorer.targets,
-                   ParseTargets({config.goodput().begin(), config.goodput().end()}));
+  ASSIGN_OR_RETURN(
+      scorer.targets,
+      NameOption("goodput", ParseTargets({config.goodput().begin(), config.goodput().end()})));
   if (scorer.targets.IsEmpty()) {
     return absl::InvalidArgumentError("--goodput is required: which targets are to be met");
   }

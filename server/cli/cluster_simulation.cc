@@ -23,6 +23,7 @@
 #include "server/cli/cluster_options.h"
 #include "server/cli/commands.h"
 #include "server/cli/json_text.h"
+#include "server/cli/option_value.h"
 #include "server/cli/progress_bar.h"
 #include "server/cli/series_output.h"
 
@@ -100,8 +101,9 @@ class ClusterSimulation {
     ASSIGN_OR_RETURN(simulation.workload_, ReadSimulatedWorkload(config));
     ASSIGN_OR_RETURN(simulation.refusals_, FindRefusals(simulation.options_, simulation.workload_));
     RunSeries& series = simulation.series_;
-    ASSIGN_OR_RETURN(series.targets,
-                     ParseTargets({config.goodput().begin(), config.goodput().end()}));
+    ASSIGN_OR_RETURN(
+        series.targets,
+        NameOption("goodput", ParseTargets({config.goodput().begin(), config.goodput().end()})));
     series.tool = absl::StrCat("tandem simulate ", TandemVersion());
     series.label = config.label();
     series.backend = "simulation";
@@ -250,7 +252,7 @@ ordered_json SimulationJson(const SimulatedRun& run) {
 
 absl::Status RunClusterSimulation(const Config& config) {
   RETURN_IF_ERROR(CheckWritable(config));
-  ASSIGN_OR_RETURN(const ResultJsonOptions json_options, MakeResultJsonOptions(config));
+  const ResultJsonOptions json_options = MakeResultJsonOptions(config);
   ASSIGN_OR_RETURN(ClusterSimulation simulation, ClusterSimulation::Create(config));
   RETURN_IF_ERROR(simulation.Run());
   RETURN_IF_ERROR(WriteSeries(config, simulation.series()));

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/core/log.h"
 #include "server/cli/config_loader.h"
+#include "server/cli/option_help.h"
 #include "server/cli/rank_command.h"
 #include "server/cli/signals.h"
 
@@ -21,14 +22,14 @@ struct Subcommand {
 
 constexpr Subcommand kSubcommands[] = {
     {"serve", SERVE, RunServe, "start everything on this machine and serve a model"},
-    {"chat", CHAT, RunChat, "talk to a running server in the terminal"},
     {"gateway", GATEWAY, RunGateway, "only the HTTP and gRPC front"},
     {"scheduler", SCHEDULER, RunScheduler, "only the cluster view that routes requests"},
     {"worker", WORKER, RunWorker, "only one prefill, decode or mixed worker"},
-    {"eval", EVAL, RunEval, "perplexity of a text, to compare models and arithmetic"},
+    {"chat", CHAT, RunChat, "talk to a running server in the terminal"},
     {"bench", BENCH, RunBench, "load a server in an open loop; goodput, and the highest rate"},
     {"bench-engine", BENCH_ENGINE, RunBenchEngine,
      "the engine's speed beside the machine's limits"},
+    {"eval", EVAL, RunEval, "perplexity of a text, to compare models and arithmetic"},
     {"profile", PROFILE, RunProfile, "times of the engine's steps, for the simulator"},
     {"simulate", SIMULATE, RunSimulate, "a placement under simulated load"},
     {"plan", PLAN, RunPlan, "the placement with the highest goodput per GPU"},
@@ -36,15 +37,34 @@ constexpr Subcommand kSubcommands[] = {
     {"quantize", QUANTIZE, RunQuantize, "a smaller GGUF file of a model"},
 };
 
+// What stands above a command in the list of all; empty: nothing new.
+std::string HeadingOf(Command command) {
+  switch (command) {
+    case SERVE:
+      return "Serve a model:";
+    case BENCH:
+      return "Measure:";
+    case PROFILE:
+      return "Simulate and plan:";
+    case QUANTIZE:
+      return "Others:";
+    default:
+      return "";
+  }
+}
+
 std::string Usage() {
-  std::string usage = "usage: tandem COMMAND [options]\n\n";
+  std::string usage = "usage: tandem COMMAND [options]\n";
   for (const Subcommand& subcommand : kSubcommands) {
+    const std::string heading = HeadingOf(subcommand.command);
+    if (!heading.empty()) absl::StrAppend(&usage, "\n", heading, "\n");
     std::string name = subcommand.name;
     name.resize(14, ' ');
     absl::StrAppend(&usage, "  ", name, subcommand.summary, "\n");
   }
   absl::StrAppend(&usage, "  version       print the version\n\n",
-                  "tandem COMMAND --help lists a command's options.\n");
+                  "tandem COMMAND --help lists a command's options. To begin with:\n\n",
+                  "  tandem serve --model FILE.gguf\n", "  tandem chat\n");
   return usage;
 }
 
@@ -91,8 +111,8 @@ int RunCommand(const std::vector<std::string>& args) {
   const std::vector<std::string> rest(args.begin() + 1, args.end());
   for (const std::string& arg : rest) {
     if (arg != "--help" && arg != "-h") continue;
-    std::cout << "tandem " << subcommand->name << ": " << subcommand->summary << "\n\n"
-              << ConfigHelp(subcommand->command);
+    std::cout << "tandem " << subcommand->name << ": " << subcommand->summary << "\n"
+              << OptionHelp(subcommand->command);
     return 0;
   }
   const auto config = LoadConfig(subcommand->command, rest, ProcessEnvironment());

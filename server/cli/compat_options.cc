@@ -1,14 +1,10 @@
 #include "server/cli/compat_options.h"
 
-#include <algorithm>
-#include <optional>
-
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "engine/core/status_macros.h"
-#include "server/cli/config_loader.h"
 #include "server/cli/option_value.h"
 #include "server/cli/text_file.h"
 
@@ -20,32 +16,7 @@ absl::StatusOr<std::string> ReadRequiredFile(absl::string_view option, const std
   return ReadFile(path);
 }
 
-bool IsAmong(const google::protobuf::RepeatedField<int>& commands, Command command) {
-  return std::find(commands.begin(), commands.end(), command) != commands.end();
-}
-
 }  // namespace
-
-absl::Status CheckModeOptions(Command command, const Config& config) {
-  const bool is_theory = config.theory(), is_compat = !is_theory && !config.compat().empty();
-  const bool is_own = !is_theory && !is_compat;
-  const auto no_environment = [](const std::string&) { return std::nullopt; };
-  ASSIGN_OR_RETURN(const Config defaults, LoadConfig(command, {}, no_environment));
-  const auto* descriptor = Config::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const google::protobuf::FieldDescriptor& field = *descriptor->field(i);
-    const OptionInfo& info = GetOptionInfo(field);
-    const char* unread = nullptr;
-    if (IsAmong(info.theory_only(), command) && !is_theory) unread = "only with --theory";
-    if (IsAmong(info.compat_only(), command) && !is_compat) unread = "only with --compat";
-    if (IsAmong(info.own_only(), command) && !is_own) {
-      unread = is_theory ? "not with --theory" : "not with --compat";
-    }
-    if (unread == nullptr || OptionText(field, config) == OptionText(field, defaults)) continue;
-    return absl::InvalidArgumentError(absl::StrCat("option --", FlagName(field), ": ", unread));
-  }
-  return absl::OkStatus();
-}
 
 absl::StatusOr<DistServeProfile> LoadCompatProfile(const Config& config) {
   if (config.model().empty()) return absl::InvalidArgumentError("--model is required");

@@ -1,5 +1,4 @@
-// Options of `simulate --compat` and `plan --compat` -> what the compat simulator takes, and which
-// options belong to --compat at all.
+// Options of `simulate --compat` and `plan --compat` -> what the compat simulator takes.
 #pragma once
 
 #include <string>
@@ -13,10 +12,6 @@
 #include "scheduler/sim/compat/distserve_profile.h"
 
 namespace tandem {
-
-// INVALID_ARGUMENT names an option that is not at its default and that `command` (SIMULATE, PLAN)
-// does not read with the --compat or --theory that it was given, or without them.
-absl::Status CheckModeOptions(Command command, const Config& config);
 
 // From --profile and --kv-capacity, for --model. INVALID_ARGUMENT or NOT_FOUND names the option
 // or file.

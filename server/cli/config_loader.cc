@@ -8,13 +8,12 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "engine/core/log.h"
 #include "engine/core/status_macros.h"
+#include "server/cli/option_readers.h"
 #include "server/cli/option_value.h"
 
 namespace tandem {
@@ -22,22 +21,10 @@ namespace {
 
 using google::protobuf::FieldDescriptor;
 
-std::vector<const FieldDescriptor*> FieldsOf(Command command) {
-  std::vector<const FieldDescriptor*> fields;
-  const auto* descriptor = Config::descriptor();
-  for (int i = 0; i < descriptor->field_count(); ++i) {
-    const auto& commands = GetOptionInfo(*descriptor->field(i)).commands();
-    if (std::find(commands.begin(), commands.end(), command) != commands.end()) {
-      fields.push_back(descriptor->field(i));
-    }
-  }
-  return fields;
-}
-
 // '_' and '-' are the same in flags and keys.
 const FieldDescriptor* FindLongName(Command command, absl::string_view name) {
   const std::string dashed = absl::StrReplaceAll(name, {{"_", "-"}});
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     if (FlagName(*field) == dashed) return field;
     const std::string& alias = GetOptionInfo(*field).alias();
     if (!alias.empty() && alias == dashed) return field;
@@ -46,7 +33,7 @@ const FieldDescriptor* FindLongName(Command command, absl::string_view name) {
 }
 
 const FieldDescriptor* FindShortName(Command command, absl::string_view name) {
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     const std::string& short_name = GetOptionInfo(*field).short_name();
     if (!short_name.empty() && short_name == name) return field;
   }
@@ -55,7 +42,7 @@ const FieldDescriptor* FindShortName(Command command, absl::string_view name) {
 
 absl::Status UnknownName(absl::string_view kind, absl::string_view name, Command command) {
   std::vector<std::string> known;
-  for (const FieldDescriptor* field : FieldsOf(command)) known.push_back(FlagName(*field));
+  for (const FieldDescriptor* field : OptionsOf(command)) known.push_back(FlagName(*field));
   const std::string nearest = NearestName(name, known);
   const std::string hint =
       nearest.empty() ? std::string() : absl::StrCat("; did you mean ", kind, nearest, "?");
@@ -74,21 +61,25 @@ class Layer {
     return Annotate(SetOption(field, text, config_), origin);
   }
 
+  const OptionSet& seen() const { return seen_; }
+
  private:
   Config& config_;
-  std::set<const FieldDescriptor*> seen_;
+  OptionSet seen_;
 };
 
 absl::Status ReadDefaults(Command command, Config& config) {
   Layer layer(config);
-  for (const FieldDescriptor* field : FieldsOf(command)) {
-    const std::string& text = GetOptionInfo(*field).default_value();
+  for (const FieldDescriptor* field : OptionsOf(command)) {
+    const std::string& text = GetOptionInfo(*field).default_();
     if (!text.empty()) RETURN_IF_ERROR(layer.Set(*field, text, FlagName(*field)));
   }
   return absl::OkStatus();
 }
 
-absl::Status ReadConfigFile(Command command, const std::string& path, Config& config) {
+// Adds what the file names to `given`.
+absl::Status ReadConfigFile(Command command, const std::string& path, Config& config,
+                            OptionSet& given) {
   YAML::Node root;
   try {  // yaml-cpp reports by exceptions
     root = YAML::LoadFile(path);
@@ -122,13 +113,14 @@ absl::Status ReadConfigFile(Command command, const std::string& path, Config& co
       RETURN_IF_ERROR(layer.Set(*field, entry.second[i].Scalar(), origin));
     }
   }
+  given.insert(layer.seen().begin(), layer.seen().end());
   return absl::OkStatus();
 }
 
 absl::Status ReadEnvironment(Command command, const Environment& environment, Config& config) {
   Layer layer(config);
-  for (const FieldDescriptor* field : FieldsOf(command)) {
-    const std::string name = absl::StrCat("TANDEM_", absl::AsciiStrToUpper(field->name()));
+  for (const FieldDescriptor* field : OptionsOf(command)) {
+    const std::string name = EnvironmentName(*field);
     const std::optional<std::string> value = environment(name);
     if (!value) continue;
     // Kubernetes injects TANDEM_PORT=tcp://... into pods beside a Service called tandem.
@@ -164,13 +156,15 @@ absl::StatusOr<const FieldDescriptor*> FindFlag(Command command, absl::string_vi
 bool IsFlag(const std::string& arg) { return arg.size() >= 2 && arg[0] == '-'; }
 
 const FieldDescriptor* FindPositional(Command command) {
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     if (GetOptionInfo(*field).positional()) return field;
   }
   return nullptr;
 }
 
-absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Config& config) {
+// Adds what `args` name to `given`.
+absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Config& config,
+                      OptionSet& given) {
   Layer layer(config);
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
@@ -194,6 +188,7 @@ absl::Status ReadArgs(Command command, const std::vector<std::string>& args, Con
       RETURN_IF_ERROR(layer.Set(*field, args[++i], absl::StrCat("option ", flag)));
     }
   }
+  given.insert(layer.seen().begin(), layer.seen().end());
   return absl::OkStatus();
 }
 
@@ -211,46 +206,25 @@ absl::StatusOr<Config> LoadConfig(Command command, const std::vector<std::string
                                   const Environment& environment) {
   // The file is named by a stronger source than itself, so those are read twice.
   Config stronger;
+  OptionSet given;  // not in the environment, which all commands share
   RETURN_IF_ERROR(ReadEnvironment(command, environment, stronger));
-  RETURN_IF_ERROR(ReadArgs(command, args, stronger));
+  RETURN_IF_ERROR(ReadArgs(command, args, stronger, given));
 
   Config config;
   RETURN_IF_ERROR(ReadDefaults(command, config));
-  if (!stronger.config().empty())
-    RETURN_IF_ERROR(ReadConfigFile(command, stronger.config(), config));
-  RETURN_IF_ERROR(ReadEnvironment(command, environment, config));
-  RETURN_IF_ERROR(ReadArgs(command, args, config));
-  return config;
-}
-
-std::string ConfigHelp(Command command) {
-  std::string help;
-  for (const FieldDescriptor* field : FieldsOf(command)) {
-    const OptionInfo& info = GetOptionInfo(*field);
-    std::string left =
-        info.short_name().empty() ? "      " : absl::StrCat("  -", info.short_name(), ", ");
-    if (!info.positional()) absl::StrAppend(&left, "--", FlagName(*field));
-    if (!info.value_name().empty())
-      absl::StrAppend(&left, info.positional() ? "" : " ", info.value_name());
-    constexpr size_t kColumn = 36;
-    left.resize(std::max(left.size() + 1, kColumn), ' ');
-    absl::StrAppend(&help, left, info.help());
-    if (!info.choices().empty()) {
-      absl::StrAppend(&help, " (", absl::StrJoin(info.choices(), " | "), ")");
-    }
-    const std::string& fallback = info.default_value();
-    if (!fallback.empty() && fallback != "-1" && fallback != "0") {
-      absl::StrAppend(&help, " [", fallback, "]");
-    }
-    absl::StrAppend(&help, "\n");
+  if (!stronger.config().empty()) {
+    RETURN_IF_ERROR(ReadConfigFile(command, stronger.config(), config, given));
   }
-  return help;
+  RETURN_IF_ERROR(ReadEnvironment(command, environment, config));
+  RETURN_IF_ERROR(ReadArgs(command, args, config, given));
+  RETURN_IF_ERROR(CheckGoTogether(command, config, given));
+  return config;
 }
 
 std::string ConfigYaml(Command command, const Config& config) {
   YAML::Emitter yaml;
   yaml << YAML::BeginMap;
-  for (const FieldDescriptor* field : FieldsOf(command)) {
+  for (const FieldDescriptor* field : OptionsOf(command)) {
     if (field->name() == "config" || field->name() == "print_config") continue;
     yaml << YAML::Key << FlagName(*field) << YAML::Value;
     if (!field->is_repeated()) {

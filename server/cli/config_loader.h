@@ -20,13 +20,11 @@ using Environment = std::function<std::optional<std::string>(const std::string& 
 Environment ProcessEnvironment();
 
 // INVALID_ARGUMENT names the flag, variable or key that is unknown (with the nearest known one),
-// has no value, or whose value is malformed or out of range; NOT_FOUND a configuration file that is
+// has no value, whose value is malformed or out of range, or that says nothing to the others that
+// are given (option_readers.h); NOT_FOUND a configuration file that is
 // not there.
 absl::StatusOr<Config> LoadConfig(Command command, const std::vector<std::string>& args,
                                   const Environment& environment);
-
-// The options of `command`, one per line, for --help.
-std::string ConfigHelp(Command command);
 
 // The options of `command` with their values, as a YAML file that --config takes.
 std::string ConfigYaml(Command command, const Config& config);

@@ -6,7 +6,9 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "engine/core/status_macros.h"
 #include "proto/config.pb.h"
 
 namespace tandem {
@@ -15,6 +17,9 @@ const OptionInfo& GetOptionInfo(const google::protobuf::FieldDescriptor& field);
 
 // "max_num_seqs" -> "max-num-seqs".
 std::string FlagName(const google::protobuf::FieldDescriptor& field);
+
+// "max_num_seqs" -> "TANDEM_MAX_NUM_SEQS".
+std::string EnvironmentName(const google::protobuf::FieldDescriptor& field);
 
 // "4GiB" (BYTES), "500ms" (SECONDS) or a plain number. INVALID_ARGUMENT says what was expected.
 absl::StatusOr<double> ParseQuantity(Unit unit, absl::string_view text);
@@ -28,8 +33,17 @@ absl::Status SetOption(const google::protobuf::FieldDescriptor& field, const std
 std::string OptionText(const google::protobuf::FieldDescriptor& field, const Config& config,
                        int index = 0);
 
-// --rates, in requests per second: numbers from 1e-6 on with commas between them; "inf" is
-// infinity. Below that, arrivals run out of time.
-absl::StatusOr<std::vector<double>> ParseRates(const Config& config);
+// Whether the field has the value that OptionInfo says it has by default.
+bool IsDefault(const google::protobuf::FieldDescriptor& field, const Config& config);
+
+// What a list option of numbers has, which SetOption has checked: "1,4.5,inf".
+std::vector<double> NumbersOf(const std::string& list);
+
+// `value`, whose error begins with the name of the option that it was read from.
+template <typename T>
+absl::StatusOr<T> NameOption(absl::string_view flag, absl::StatusOr<T> value) {
+  if (value.ok()) return value;
+  return Annotate(value.status(), absl::StrCat("option --", flag));
+}
 
 }  // namespace tandem

@@ -144,7 +144,6 @@ absl::Status PlanCompat(const Config& config) {
 }  // namespace
 
 absl::Status RunPlan(const Config& config) {
-  RETURN_IF_ERROR(CheckModeOptions(PLAN, config));
   if (config.theory()) return RunTheory(config);
   return config.compat().empty() ? RunClusterPlan(config) : PlanCompat(config);
 }

@@ -19,7 +19,7 @@ namespace {
 using nlohmann::ordered_json;
 
 // Of the rates: what a plot shows.
-constexpr double kTolerance = 0.03;
+constexpr double kPlotTolerance = 0.03;
 
 // One quantity that is varied.
 struct Axis {
@@ -179,7 +179,7 @@ absl::StatusOr<Crossover> FindCrossover(const ClusterPlanner& planner, const Clu
     if (axis.factor == &PlanScenario::prompt_tokens && !FitsKv(planner, factor)) continue;
     PlanScenario scenario;
     scenario.*axis.factor = factor;
-    scenario.tolerance = std::min(kTolerance, planner.config().tolerance());
+    scenario.tolerance = std::min(kPlotTolerance, planner.config().tolerance());
     scenario.near = CarryOn(axis, rankings, factor);
     ASSIGN_OR_RETURN(PlanChoice choice, FindChoice(planner, scenario, {}));
     if (is_link) std::erase_if(choice.candidates, IsTogether);

@@ -100,15 +100,11 @@ ordered_json TheoryJson(const Config& config, const std::vector<TheoryRow>& rows
 }  // namespace
 
 absl::Status RunTheory(const Config& config) {
-  if (config.speedup() <= 1 || config.speedup() >= 2) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "option --speedup: expected more than 1 and less than 2, got ", config.speedup()));
-  }
   std::vector<double> rates;
   if (config.rates().empty()) {
     for (double load : kLoads) rates.push_back(load / config.service_time());
   } else {
-    ASSIGN_OR_RETURN(rates, ParseRates(config));
+    rates = NumbersOf(config.rates());
   }
   const std::vector<TheoryRow> rows = MakeTheoryRows(config, rates);
   if (config.json()) {

@@ -15,6 +15,7 @@
 #include "server/bench/run_series.h"
 #include "server/cli/commands.h"
 #include "server/cli/instance_plan.h"
+#include "server/cli/option_value.h"
 #include "server/cli/process_facts.h"
 #include "server/cli/rank_command.h"
 #include "server/cli/text_file.h"
@@ -57,7 +58,7 @@ absl::Status ShareOutCores(const Config& config, RunnerOptions& runner) {
   // A command without these options has one rank.
   runner.ranks = {.tp = std::max(1, static_cast<int>(config.tp())),
                   .pp = std::max(1, static_cast<int>(config.pp()))};
-  ASSIGN_OR_RETURN(const std::vector<int> cpus, ParseCpuList(config.cpus()));
+  ASSIGN_OR_RETURN(const std::vector<int> cpus, NameOption("cpus", ParseCpuList(config.cpus())));
   const int64_t num_ranks = runner.ranks.NumRanks();
   const auto num_cpus = static_cast<int64_t>(cpus.empty() ? AvailableCpus().size() : cpus.size());
   if (num_ranks > num_cpus && num_ranks > 1) {
@@ -91,7 +92,8 @@ absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
   options.max_concurrent_requests = static_cast<int>(config.max_concurrent_requests());
   options.api_keys.assign(config.api_key().begin(), config.api_key().end());
   ASSIGN_OR_RETURN(options.slo_classes,
-                   SloClasses::Parse({config.slo_class().begin(), config.slo_class().end()}));
+                   NameOption("slo-class", SloClasses::Parse({config.slo_class().begin(),
+                                                              config.slo_class().end()})));
   if (!config.chat_template().empty()) {
     ASSIGN_OR_RETURN(options.chat_template_override, ReadFile(config.chat_template()));
   }
@@ -111,8 +113,9 @@ absl::StatusOr<ControllerOptions> MakeControllerOptions(const Config& config) {
   planning.replan.cooldown = absl::Seconds(config.replan_cooldown());
   planning.replan.min_requests = static_cast<int>(config.replan_requests());
   planning.replan.search.goal = config.attainment();
-  ASSIGN_OR_RETURN(planning.replan.search.replay.default_targets,
-                   ParseTargets({config.goodput().begin(), config.goodput().end()}));
+  ASSIGN_OR_RETURN(
+      planning.replan.search.replay.default_targets,
+      NameOption("goodput", ParseTargets({config.goodput().begin(), config.goodput().end()})));
   return options;
 }
 

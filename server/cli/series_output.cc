@@ -20,7 +20,7 @@ absl::Status CheckWritable(const Config& config) {
 }
 
 absl::Status WriteSeries(const Config& config, const RunSeries& series) {
-  ASSIGN_OR_RETURN(const ResultJsonOptions options, MakeResultJsonOptions(config));
+  const ResultJsonOptions options = MakeResultJsonOptions(config);
   if (!config.result().empty()) {
     RETURN_IF_ERROR(WriteFile(config.result(), [&](std::ostream& out) {
       out << JsonText(ResultJson(series, options)) << "\n";

@@ -48,7 +48,7 @@ std::vector<std::string> WorkerArgs(const Config& config, const InstancePlan& in
   add("--prefill-batch-tokens", config.prefill_batch_tokens());
   add("--max-queued-requests", config.max_queued_requests());
   add("--kv-cache-bytes", config.kv_cache_bytes());
-  add("--swap-bytes", config.swap_bytes());
+  if (config.swap_bytes() >= 0) add("--swap-bytes", config.swap_bytes());
   add("--kv-cache-dtype", config.kv_cache_dtype());
   add("--block-size", config.block_size());
   add("--prefix-caching", config.prefix_caching());

@@ -47,6 +47,13 @@ struct CompatSimulation {
 };
 
 absl::StatusOr<std::vector<CompatRow>> MakeTraceRow(const Config& config) {
+  const char* unread = !config.rates().empty() ? "rates"
+                       : config.requests() > 0 ? "requests"
+                                               : nullptr;
+  if (unread != nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("option --", unread, ": not with --compat and --trace together"));
+  }
   ASSIGN_OR_RETURN(const std::string json, ReadFile(config.trace()));
   absl::StatusOr<std::vector<CompatRequest>> requests = ParseCustomTrace(json);
   if (!requests.ok()) return Annotate(requests.status(), config.trace());
@@ -63,7 +70,7 @@ absl::StatusOr<std::vector<CompatRow>> MakeRows(const Config& config) {
   }
   if (!config.trace().empty()) return MakeTraceRow(config);
   ASSIGN_OR_RETURN(const std::vector<RequestLengths> lengths, LoadFirstCompatLengths(config));
-  ASSIGN_OR_RETURN(const std::vector<double> rates, ParseRates(config));
+  const std::vector<double> rates = NumbersOf(config.rates());
   if (rates.empty()) return absl::InvalidArgumentError("--rates is required");
   const auto num_requests = static_cast<int>(lengths.size());
   const std::vector<double> gaps =
@@ -184,7 +191,6 @@ void WriteRequests(const CompatSimulation& simulation, bool is_csv, std::ostream
 }  // namespace
 
 absl::Status RunSimulate(const Config& config) {
-  RETURN_IF_ERROR(CheckModeOptions(SIMULATE, config));
   if (config.compat().empty()) return RunClusterSimulation(config);
   const std::string& records = config.records();
   if (!records.empty()) RETURN_IF_ERROR(CheckWritable(records));

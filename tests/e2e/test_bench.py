@@ -158,7 +158,8 @@ def test_replays_a_trace_with_its_shared_prefixes(tmp_path):
              {"timestamp": 90000, "input_length": 5, "output_length": 1}]
     trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
     with StubServer(steady) as stub:
-        result = result_of("--url", stub.url, "--trace", str(trace))
+        run = run_tandem("bench", "--json", "--warmup", "0", "--url", stub.url, "--trace", str(trace))
+        result = json.loads(run.stdout)
         one, other = sorted((body for _, _, body in stub.requests), key=lambda body: body["max_tokens"])
         tenants = [headers.get("x-llm-d-inference-fairness-id") for _, headers, _ in stub.requests]
     assert result["completed"] == 2  # The third comes after --duration.
@@ -183,7 +184,7 @@ def test_several_threads_and_kept_connections_give_the_same_counts(keep_alive):
     (["--prompt-tokens", "many"], "many"),
     (["--goodput", "ttft"], "ttft"),
     (["--goodput", "ttft:1", "ttft:2"], "ttft is given twice"),
-    (["--requests", "1000000000"], "at most 100000000,"),
+    (["--requests", "1000000000"], "to 100000000,"),
     (["--url", "http://127.0.0.1:99999"], "99999"),
     (["--search"], "--goodput"),
     (["--arrivals", "trace"], "--trace"),
@@ -194,7 +195,9 @@ def test_several_threads_and_kept_connections_give_the_same_counts(keep_alive):
     (["--token-range", "5..1"], "--token-range"),
     (["--html", "/no/such/folder/x.html"], "/no/such/folder"),
     (["--url", "https://x"], "https://x"),
-    (["compare", "one.json"], "two files"),
+    (["compare", "a.json", "b.json"], "--url: not with compare"),
+    (["--header", "a=b", "--grpc", "127.0.0.1:1"], "--url: not with --grpc"),
+    (["--trace", "x", "--output-tokens", "9"], "--output-tokens: not with --trace"),
     (["compete"], "compete"),
 ])
 def test_refuses_options_by_name(arguments, reason):
@@ -203,6 +206,11 @@ def test_refuses_options_by_name(arguments, reason):
     assert run.returncode != 0
     assert reason in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_compare_needs_two_files():
+    run = run_tandem("bench", "compare", "one.json")
+    assert run.returncode != 0 and "two files" in run.stderr
 
 
 def test_tells_a_wrong_load_before_it_looks_for_the_server():

@@ -246,6 +246,10 @@ def test_plan_knows_the_theory():
     ("plan", [*CLUSTER[:2], *SHAREGPT, *TARGETS, "--max-rate", "3"], "--max-rate: only with --compat"),
     ("plan", [*COMPAT, *SHAREGPT, *TARGETS, "--crossover", "slo"], "--crossover: not with --compat"),
     ("simulate", [*CLUSTER, *SHAREGPT, "--ttft-percentile", "99"], "--ttft-percentile: only with --compat"),
+    ("plan", ["--theory", *TARGETS], "--goodput: not with --theory"),
+    ("simulate", [*COMPAT, *TARGETS, "--placement", "1,1,1,1", "--trace", "/dev/null", "--rates", "1"],
+     "--rates: not with"),
+    ("simulate", [*CLUSTER, "--prefill", "-1"], "--prefill: expected a whole number from 0 to 1024, or auto"),
     ("plan", ["--profile", "/dev/null", *TARGETS], "/dev/null: not a profile: the file is empty"),
 ])
 def test_bad_input_is_named(command, arguments, reason):

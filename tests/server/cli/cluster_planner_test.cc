@@ -45,7 +45,7 @@ TEST(ClusterPlannerTest, LowAffinityPlacesOnOneNodeAndHighOnAll) {
 TEST(ClusterPlannerTest, RanksOfMoreThreadsTakeMoreDevicesAndTooLargeOnesAreNamed) {
   const std::string cluster = WriteCluster("nodes: [{devices: 4, cores-per-device: 1}]");
   const auto planner = MakePlanner({MadeUpProfile(1, 2), MadeUpProfile(1, 4), MadeUpProfile(4, 2)},
-                                   {"--cluster", cluster});
+                                   {"--gpus-per-node", "0", "--cluster", cluster});
   ASSERT_TRUE(planner.ok()) << planner.status();
   EXPECT_THAT(
       CandidateNames(*planner),
@@ -62,7 +62,8 @@ TEST(ClusterPlannerTest, WhatDoesNotFitTheMemoryCannotRun) {
   for (const auto& [memory, fits] : {std::pair{"117MB", true}, {"116MB", false}}) {
     const std::string cluster =
         WriteCluster(absl::StrCat("nodes: [{devices: 1, memory: ", memory, "}]"));
-    const auto planner = MakePlanner({MadeUpProfile()}, {"--cluster", cluster});
+    const auto planner =
+        MakePlanner({MadeUpProfile()}, {"--gpus-per-node", "0", "--cluster", cluster});
     ASSERT_TRUE(planner.ok()) << planner.status();
     const ClusterRanking ranking = Rank(*planner);
     EXPECT_EQ(ranking.HasWinner(), fits);
@@ -76,7 +77,8 @@ TEST(ClusterPlannerTest, ASlowLinkBetweenNodesCostsWhatCrossesIt) {
       WriteCluster("nodes: [{devices: 1, count: 2}]\nlinks: {within: 1GB, between: 200KB}");
   const ClusterPlacement pair = {.num_prefill = 1, .num_decode = 1};
   const std::vector<InstanceProfile> profiles = {MadeUpProfile()};
-  const std::vector<std::string> args = {"--cluster", cluster, "--affinity", "high"};
+  const std::vector<std::string> args = {"--gpus-per-node", "0",          "--cluster",
+                                         cluster,           "--affinity", "high"};
   const auto planner = MakePlanner(profiles, args);
   ASSERT_TRUE(planner.ok()) << planner.status();
   const auto slow = planner->Rank({pair}, {}, {});
