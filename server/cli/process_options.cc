@@ -90,6 +90,7 @@ absl::StatusOr<GatewayOptions> MakeGatewayOptions(const Config& config) {
   options.max_body_bytes = config.max_body_bytes();
   options.replay_timeout = absl::Seconds(config.replay_timeout());
   options.max_concurrent_requests = static_cast<int>(config.max_concurrent_requests());
+  options.is_realtime = config.realtime_gateway();
   options.api_keys.assign(config.api_key().begin(), config.api_key().end());
   ASSIGN_OR_RETURN(options.slo_classes,
                    NameOption("slo-class", SloClasses::Parse({config.slo_class().begin(),

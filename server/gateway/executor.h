@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace boost::asio {
@@ -41,10 +42,18 @@ class Strand {
 // of a loop. Thread-safe but for Start and Stop.
 class EventLoop {
  public:
+  struct StartOptions {
+    // Of the loops' threads: SCHED_RR, so that they need not wait for cores that compute. Their
+    // tasks are short; what runs aside has the priority of any other thread.
+    bool is_realtime = false;
+  };
+
   explicit EventLoop(int num_threads);
   ~EventLoop();  // Stops.
 
-  void Start();
+  // PERMISSION_DENIED: real-time priority is not to be had; the loop runs without it.
+  absl::Status Start(const StartOptions& options);
+  absl::Status Start() { return Start({}); }
   // Lets running tasks end, drops queued ones, joins. No task runs afterwards; one that is posted
   // later, by a thread of gRPC that has only now ended a call, is dropped.
   void Stop();

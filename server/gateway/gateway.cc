@@ -118,7 +118,7 @@ absl::Status Gateway::Parts::Listen() {
   // it comes last: no call of it is left behind when the other port is taken.
   RETURN_IF_ERROR(ListenHttp());
   RETURN_IF_ERROR(ListenGrpc());
-  event_loop.Start();
+  RETURN_IF_ERROR(event_loop.Start({.is_realtime = options.is_realtime}));
   cluster.Start();
   return absl::OkStatus();
 }

@@ -42,7 +42,8 @@ struct GatewayOptions {
   absl::Duration write_timeout = absl::Seconds(30);  // of a reader that takes nothing
   // How long a request whose worker was lost looks for another one.
   absl::Duration replay_timeout = absl::Seconds(15);
-  int num_threads = 0;  // of the event loop; 0: one per CPU, at least 2
+  int num_threads = 0;       // of the event loop; 0: one per CPU, at least 2
+  bool is_realtime = false;  // these threads have real-time priority
 };
 
 // Thread-safe but for Shutdown.
@@ -50,7 +51,7 @@ class Gateway {
  public:
   // Loads the tokenizer, listens, and connects to the scheduler, which may start later: until a
   // request can be served, /ready says so. Errors name the file, the option, or the host:port that
-  // is taken.
+  // is taken; errors of EventLoop::Start.
   static absl::StatusOr<std::unique_ptr<Gateway>> Create(GatewayOptions options);
   ~Gateway();  // Shuts down without waiting.
 

@@ -179,6 +179,33 @@ def test_missing_model_is_named(tmp_path, name):
     assert name in result.stderr
 
 
+def policies(pid: int) -> list[tuple[str, int]]:
+    """Name and scheduling policy of each thread."""
+    return [((task / "comm").read_text().strip(), os.sched_getscheduler(int(task.name)) & ~os.SCHED_RESET_ON_FORK)
+            for task in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+
+
+def may_be_realtime() -> bool:
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
+def test_the_gateways_loops_have_real_time_priority_where_it_is_asked_for(server):
+    assert {policy for _, policy in policies(server.process.pid)} == {os.SCHED_OTHER}
+    if not may_be_realtime():
+        result = run_tandem("serve", "--model", MODEL, "--port", "0", "--grpc-port", "0", "--realtime-gateway")
+        assert result.returncode > 0 and "--realtime-gateway" in result.stderr
+        return
+    with TandemServer("--realtime-gateway") as realtime:
+        realtime.post("/v1/completions", {"prompt": "Hi", "max_tokens": 2})
+        for name, policy in policies(realtime.process.pid):
+            assert policy == (os.SCHED_RR if name == "gateway" else os.SCHED_OTHER), name
+
+
 def test_version_is_printed():
     result = run_tandem("version")
     assert result.returncode == 0

@@ -14,7 +14,7 @@ constexpr absl::Duration kPatience = absl::Seconds(20);
 
 class EventLoopTest : public ::testing::Test {
  protected:
-  EventLoopTest() { event_loop_.Start(); }
+  EventLoopTest() { EXPECT_TRUE(event_loop_.Start().ok()); }
 
   EventLoop event_loop_{1};  // so that all strands are of one thread
 };

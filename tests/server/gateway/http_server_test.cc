@@ -38,7 +38,7 @@ class HttpServerTest : public ::testing::Test {
         });
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    event_loop_.Start();
+    ASSERT_TRUE(event_loop_.Start().ok());
   }
   // Answers with the method, the path and the body.
   void ServeEcho(HttpServerOptions options = {}) {
