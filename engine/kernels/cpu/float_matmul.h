@@ -113,15 +113,14 @@ void EachGroup(const FloatMatMulArgs& args, int64_t begin, int64_t end, Visit vi
   FloatStretch stretch;
   stretch.end = args.cols;
   stretch.group_bytes = args.cols * kColumnBytes<D>;
-  for (stretch.group = begin; stretch.group < end;) {
+  stretch.group = begin;
+  for (; stretch.group + kW <= end; stretch.group += kW) {
     stretch.data = args.packed + stretch.group * stretch.group_bytes;
-    const bool whole = stretch.group + kW <= end;
-    if (whole) {
-      visit.template operator()<kW>(stretch);
-    } else {
-      visit.template operator()<1>(stretch);
-    }
-    stretch.group += whole ? kW : 1;
+    visit.template operator()<kW>(stretch);
+  }
+  for (; stretch.group < end; ++stretch.group) {
+    stretch.data = args.packed + stretch.group * stretch.group_bytes;
+    visit.template operator()<1>(stretch);
   }
 }
 
