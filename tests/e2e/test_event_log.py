@@ -27,7 +27,7 @@ def open_stream(server):
     return connection, response
 
 
-def serve_a_bad_day(server) -> None:
+def serve_a_bad_day(server, folder) -> None:
     """Requests side by side that share prefixes, a client that goes, a decode worker that dies in the middle."""
     bodies = [{"prompt": STORY * (1 + i % 3) + str(i), "max_tokens": 8 + i, "logprobs": 2 if i % 4 == 0 else None}
               for i in range(12)]
@@ -37,6 +37,8 @@ def serve_a_bad_day(server) -> None:
     response.close()
     connection.close()
     wait_until(server.is_idle, "the blocks of the client that went are free")
+    decode_log, = folder.glob("decode-*")
+    wait_until(lambda: '"call":"abort"' in decode_log.read_text(), "what the kill must not take with it is written")
     open_stream(server)
     killed, = server.workers("decode")
     os.kill(killed, signal.SIGKILL)
@@ -52,7 +54,7 @@ def logs(tmp_path_factory):
     """The logs of such a day: of the router, of the prefill worker, of two decode workers."""
     folder = tmp_path_factory.mktemp("logs") / "new"
     with TandemServer("--prefill", "1", "--decode", "1", "--drain-timeout", "1", "--event-log", str(folder)) as server:
-        serve_a_bad_day(server)
+        serve_a_bad_day(server, folder)
     files = sorted(folder.iterdir())
     assert sorted(file.name.rsplit("-", 1)[0] for file in files) == ["decode-0", "decode-0", "prefill-0", "router"]
     return files
@@ -68,7 +70,7 @@ def test_every_decision_of_production_is_replayed(logs):
     assert router["kind"] == "router" and router["calls"]["route"] >= 15 and router["calls"]["complete"] >= 13
     assert prefill["kind"] == "instance" and prefill["events"]["handed_off"] >= 13
     assert all(decode["events"]["token"] > 3 and decode["step_ms"]["p50"] > 0 for decode in decodes)
-    assert sum(decode["events"]["finished"] for decode in decodes) >= 14
+    assert sum(decode["events"]["finished"] for decode in decodes) >= 13
     assert sum(decode["calls"].get("abort", 0) for decode in decodes) >= 1
 
 
