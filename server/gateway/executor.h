@@ -37,7 +37,7 @@ class Strand {
 };
 
 // Threads with an event loop each, and a strand on each in turn: were the loop one of all threads,
-// every task that a task posts would wake another of them, for nothing (12 of 24 wakes in the life
+// every task that a task posts would wake another of them, for nothing (13 of 24 wakes in the life
 // of a small request). What takes long runs aside, on other threads, lest it holds up all strands
 // of a loop. Thread-safe but for Start and Stop.
 class EventLoop {
