@@ -15,14 +15,14 @@
 
 namespace tandem {
 
-// The value of an environment variable, or none.
+// The value of an environment variable, or none. ProcessEnvironment is the one place that reads the
+// process's: options may come from there, and so does the place of the cache folder.
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment ProcessEnvironment();
 
 // INVALID_ARGUMENT names the flag, variable or key that is unknown (with the nearest known one),
 // has no value, whose value is malformed or out of range, or that says nothing to the others that
-// are given (option_readers.h); NOT_FOUND a configuration file that is
-// not there.
+// are given (option_readers.h); NOT_FOUND a configuration file that is not there.
 absl::StatusOr<Config> LoadConfig(Command command, const std::vector<std::string>& args,
                                   const Environment& environment);
 

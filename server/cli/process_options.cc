@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <functional>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +13,7 @@
 #include "engine/weights/rank_slice.h"
 #include "server/bench/run_series.h"
 #include "server/cli/commands.h"
+#include "server/cli/config_loader.h"
 #include "server/cli/instance_plan.h"
 #include "server/cli/option_value.h"
 #include "server/cli/process_facts.h"
@@ -33,11 +33,11 @@ absl::StatusOr<Role> ParseRole(const std::string& role) {
 // Where this user's programs keep what they can make again; empty: nowhere.
 std::string CacheFolder(const Config& config) {
   if (!config.cache().empty()) return config.cache();
-  if (const char* cache_home = std::getenv("XDG_CACHE_HOME"); cache_home && *cache_home) {
-    return absl::StrCat(cache_home, "/tandem");
-  }
-  const char* home = std::getenv("HOME");
-  return home && *home ? absl::StrCat(home, "/.cache/tandem") : "";
+  const Environment environment = ProcessEnvironment();
+  const std::string cache_home = environment("XDG_CACHE_HOME").value_or("");
+  if (!cache_home.empty()) return absl::StrCat(cache_home, "/tandem");
+  const std::string home = environment("HOME").value_or("");
+  return home.empty() ? "" : absl::StrCat(home, "/.cache/tandem");
 }
 
 // Logs how far packing is, every two seconds, and what it took.

@@ -4,11 +4,11 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <functional>
 #include <memory>
 
 #include "server/controller/controller.h"
+#include "tests/server/await_cluster.h"
 #include "tests/server/controller/registration.h"
 
 namespace tandem {
@@ -39,18 +39,8 @@ class SchedulerServiceTest : public testing::Test {
     return scheduler_->Register(&context, Registration("a", v1::ROLE_MIXED, 1), &response);
   }
 
-  // Follows the cluster's state until `done` holds; false after a generous time.
   bool AwaitCluster(const std::function<bool(const v1::ClusterState&)>& done) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    const auto reader = scheduler_->Watch(&context, v1::WatchRequest());
-    v1::ClusterState state;
-    while (reader->Read(&state)) {
-      if (!done(state)) continue;
-      context.TryCancel();
-      return true;
-    }
-    return false;
+    return tandem::AwaitCluster(*scheduler_, done);
   }
 
   bool AwaitDraining(bool draining) {

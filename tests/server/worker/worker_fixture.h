@@ -23,6 +23,7 @@
 #include "proto/worker.grpc.pb.h"
 #include "server/controller/controller.h"
 #include "server/worker/worker.h"
+#include "tests/server/await_cluster.h"
 
 namespace tandem {
 
@@ -87,18 +88,8 @@ class WorkerFixture : public testing::Test {
     AwaitRegistered(workers_.size());
   }
 
-  // Follows the cluster's state until `done` holds; false after a generous time.
   bool AwaitCluster(const std::function<bool(const v1::ClusterState&)>& done) {
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
-    const auto reader = scheduler_->Watch(&context, v1::WatchRequest());
-    v1::ClusterState state;
-    while (reader->Read(&state)) {
-      if (!done(state)) continue;
-      context.TryCancel();
-      return true;
-    }
-    return false;
+    return tandem::AwaitCluster(*scheduler_, done);
   }
 
   void AwaitRegistered(size_t count) {
